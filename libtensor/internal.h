@@ -1,0 +1,282 @@
+/* What libtensor's files share: the context, nodes of a graph, steps of a plan, the op struct, the kernels.
+ */
+#ifndef TN_INTERNAL_H
+#define TN_INTERNAL_H
+
+#include "libtensor/tensor.h"
+
+#include <pthread.h>
+
+/* ---- context --------------------------------------------------------------------------------------- */
+
+typedef struct tn_kernels tn_kernels;
+typedef struct tn_pool tn_pool;
+
+struct tn_ctx {
+    tn_allocator allocator;    /* where memory comes from */
+    const tn_kernels *kernels; /* of the chosen instruction set */
+    tn_pool *pool;             /* NULL with one thread */
+    int threads;               /* callers of a parallel task, the calling thread included */
+    tn_status status;          /* of the first error */
+    char message[512];         /* of the first error */
+};
+
+/* Workers for tn_parallel(): threads - 1 of them. */
+tn_status tn_pool_create(tn_ctx *ctx, int threads, tn_pool **out);
+void tn_pool_destroy(tn_ctx *ctx, tn_pool *pool);
+void tn_pool_run(tn_pool *pool, int64_t tasks, tn_task_fn fn, void *arg);
+
+/* Kernels of the named instruction set, or the best one for NULL; NULL where there is none. */
+const tn_kernels *tn_kernels_find(const char *isa);
+
+/* ---- nodes of a graph ------------------------------------------------------------------------------ */
+
+typedef struct tn_op tn_op;
+typedef struct tn_node tn_node;
+typedef struct tn_step tn_step;
+
+typedef enum tn_var_kind {
+    TN_VAR_POISON,
+    TN_VAR_INPUT,
+    TN_VAR_PARAM,
+    TN_VAR_BUFFER,
+    TN_VAR_NODE
+} tn_var_kind;
+
+struct tn_var {
+    tn_graph *graph;           /* owner */
+    tn_var_kind kind;          /* what it is */
+    int id;                    /* index in graph->vars */
+    char *name;                /* inputs, parameters, buffers, outputs; else NULL */
+    int rank;                  /* inputs, parameters, buffers: as declared */
+    int64_t size[TN_MAX_RANK]; /* same; TN_ANY where the plan decides */
+    tn_node *node;             /* TN_VAR_NODE: who computes it */
+    int slot;                  /* TN_VAR_NODE: which of the node's outputs */
+    bool output;               /* marked by tn_output() */
+    bool trainable;            /* see tn_set_trainable() */
+    float *own;                /* parameters, buffers: the graph's own values, or NULL */
+    const float *bound;        /* parameters, buffers: borrowed values, or NULL; unused once own is there */
+};
+
+struct tn_node {
+    const tn_op *op;         /* what it computes */
+    int id;                  /* index in graph->nodes, and what its random numbers are keyed by */
+    char *name;              /* for messages and profiles: "layer1.0.conv2" */
+    void *attr;              /* copy of op->attr_size bytes, or NULL */
+    tn_var *in[TN_MAX_IN];   /* NULL where an optional input is left out */
+    tn_var *out[TN_MAX_OUT]; /* its results */
+};
+
+struct tn_graph {
+    tn_ctx *ctx;   /* borrowed */
+    tn_var **vars; /* all of them, in order of creation */
+    size_t var_count, var_capacity;
+    tn_node **nodes; /* in order of creation, which is a topological order */
+    size_t node_count, node_capacity;
+    tn_var poison;     /* what builders return after a mistake */
+    tn_status status;  /* of the first mistake */
+    char message[512]; /* of the first mistake */
+};
+
+/* Adds a node; builders are thin calls of this. `in` has op->max_in entries. Returns its first output. */
+tn_var *tn_apply(tn_graph *graph, const tn_op *op, tn_var *const *in, const void *attr);
+
+/* The first non-NULL var's graph, and the poison var of a graph with a message recorded. */
+tn_var *tn_poison(tn_graph *graph, tn_status status, const char *format, ...) TN_PRINTF(3, 4);
+
+/* ---- ops ------------------------------------------------------------------------------------------- */
+
+/* What an input is for: whether it has a gradient, and what a test may feed it. */
+typedef enum tn_role {
+    TN_ROLE_NONE,     /* past the last input */
+    TN_ROLE_DATA,     /* activations; differentiable */
+    TN_ROLE_WEIGHT,   /* parameters; differentiable */
+    TN_ROLE_MEAN,     /* running statistics, updated in training */
+    TN_ROLE_VARIANCE, /* the same, not negative */
+    TN_ROLE_LABEL,    /* class indices as floats */
+    TN_ROLE_LENGTH,   /* sequence lengths as floats */
+    TN_ROLE_POSITIVE  /* data that is not negative and not differentiated: class weights */
+} tn_role;
+
+/* One set of shapes and attributes that an op is tested and benchmarked on. */
+typedef struct tn_case {
+    const char *label;
+    int64_t in[TN_MAX_IN][TN_MAX_RANK + 1]; /* rank, then sizes; rank 0 leaves an optional input out */
+    const void *attr;                       /* of op->attr_size bytes, or NULL */
+    bool frozen;                            /* buffers are not trainable */
+} tn_case;
+
+struct tn_op {
+    const char *name;
+    tn_role role[TN_MAX_IN];    /* of each input */
+    unsigned optional;          /* bit i: input i may be left out */
+    int outputs;                /* 1 or more */
+    size_t attr_size;           /* 0: no attributes */
+    unsigned keep_in, keep_out; /* bit i: backward reads input i, output i */
+    bool identity_in_inference; /* an inference plan passes input 0 on */
+    const tn_case *cases;       /* ends with a NULL label */
+
+    /* Checks step->in against each other and the attributes and sets the sizes of step->out. */
+    tn_status (*infer)(tn_step *step);
+
+    /* Sets flops and the byte counts of packed, saved, scratch and thread_scratch. Sizes are known. */
+    tn_status (*prepare)(tn_step *step);
+
+    /* Fills step->packed from the parameters (NULL: nothing to pack). May fail with no one. */
+    void (*pack)(tn_step *step);
+
+    /* Computes step->out (every element) from step->in. */
+    void (*forward)(tn_step *step);
+
+    /* Computes every step->din whose data is not NULL (every element) from step->dout, whose data is not
+     * NULL. */
+    void (*backward)(tn_step *step);
+
+    /* Inference: whether this step can compute `next`, which reads this step's output 0 as its input `slot`,
+     * in its own epilogue; sets step->epilogue (NULL: takes nothing). `residual` is next's other input or
+     * NULL. */
+    bool (*absorb)(tn_step *step, const tn_node *next, int slot);
+};
+
+#define TN_OP(name) extern const tn_op tn_op_##name;
+#include "libtensor/ops.def"
+#undef TN_OP
+
+/* ---- steps of a plan ------------------------------------------------------------------------------- */
+
+/* What an inference plan fused behind a product of matrices. */
+typedef struct tn_epilogue {
+    const tn_node *batch_norm; /* folded into weights and bias, or NULL */
+    tn_tensor residual;        /* added before the ReLU; data NULL when there is none */
+    tn_var *residual_var;      /* whose value that is */
+    bool add;                  /* whether there is a residual */
+    bool relu;                 /* whether a ReLU ends it */
+} tn_epilogue;
+
+/* One op with everything that it needs to run. Callbacks of an op see nothing else. */
+struct tn_step {
+    tn_ctx *ctx;
+    tn_plan *plan;
+    const tn_node *node;
+    bool training;
+    bool frozen; /* buffers are not to be updated */
+
+    tn_tensor in[TN_MAX_IN]; /* rank 0 and data NULL where left out */
+    tn_tensor out[TN_MAX_OUT];
+    tn_tensor din[TN_MAX_IN];   /* gradients to write; data NULL where none is wanted */
+    tn_tensor dout[TN_MAX_OUT]; /* gradients of the outputs */
+    bool want[TN_MAX_IN];       /* which gradients are wanted; known when prepare is called */
+    tn_epilogue epilogue;       /* inference only */
+
+    double flops;                /* forward; a multiply-add counts 2 */
+    size_t packed_bytes;         /* weights in kernel order */
+    size_t saved_bytes;          /* from forward to backward */
+    size_t scratch_bytes;        /* while it runs, forward or backward */
+    size_t thread_scratch_bytes; /* same, per thread; a multiple of 64 is allotted */
+    void *packed, *saved, *scratch, *thread_scratch;
+    size_t thread_stride; /* bytes between two threads' scratch */
+
+    uint64_t seed, run, first_sample; /* see tn_plan_seed() */
+
+    char *fused; /* for profiles: "+batch_norm+relu" */
+    int64_t runs;
+    double forward_seconds, backward_seconds;
+};
+
+static inline void *tn_thread_scratch(const tn_step *step, int thread)
+{
+    return (char *)step->thread_scratch + (size_t)thread * step->thread_stride;
+}
+
+/* Fails with a message that begins with the step's name. */
+tn_status tn_step_fail(tn_step *step, tn_status status, const char *format, ...) TN_PRINTF(3, 4);
+
+/* Strides of an activation with these sizes: channels-last for rank 5, row-major else. */
+void tn_set_layout(tn_tensor *t);
+
+/* The axis order of that layout, slowest first. */
+void tn_physical_order(int rank, int order[TN_MAX_RANK]);
+
+/* "(1, 64, 8, 56, 56)" */
+typedef struct tn_shape_text {
+    char text[128];
+} tn_shape_text;
+tn_shape_text tn_shape(const tn_tensor *t);
+
+static inline bool tn_same_size(const tn_tensor *a, const tn_tensor *b)
+{
+    if (a->rank != b->rank)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->size[i] != b->size[i])
+            return false;
+    return true;
+}
+
+static inline bool tn_present(const tn_step *step, int i)
+{
+    return step->node->in[i] != NULL;
+}
+
+static inline int64_t tn_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+static inline int64_t tn_max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+static inline int64_t tn_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Calls fn for ranges of [0, n) in chunks of `grain`. */
+typedef void (*tn_range_fn)(void *arg, int64_t begin, int64_t end);
+void tn_parallel_ranges(tn_ctx *ctx, int64_t n, int64_t grain, tn_range_fn fn, void *arg);
+
+/* ---- kernels --------------------------------------------------------------------------------------- */
+
+enum { TN_MAX_TAPS = 512 };
+
+/* C = sum_i A_i B_i, then + bias, + residual, ReLU. A_i is m x k with rows lda apart (rows may overlap), B_i
+ * is k x nr, packed: element (p, j) at b[i][p * nr + j], columns past n zero. Each element of C is summed in
+ * the order of i and p, whatever m and n are, so that its bits do not depend on the tile it lies in. */
+typedef struct tn_brgemm {
+    int64_t m;
+    int n; /* at most the kernels' nr */
+    int64_t k;
+    int batch;
+    const float *const *a;
+    const float *const *b;
+    int64_t lda;
+    float *c;
+    int64_t ldc;
+    const float *bias;     /* n, or NULL */
+    const float *residual; /* m x n, or NULL; may be c itself */
+    int64_t ldr;
+    bool relu;
+} tn_brgemm;
+
+struct tn_kernels {
+    const char *name;
+    int nr; /* columns of a packed panel */
+    void (*brgemm)(const tn_brgemm *g);
+};
+
+/* Packs a k x n matrix with element (p, j) at b[p * row + j * col] into panels of nr columns: panel q begins
+ * at out
+ * + q * k * nr. `scale`, where not NULL, multiplies column j. */
+void tn_pack_b(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
+               const float *scale, float *out);
+static inline size_t tn_packed_floats(const tn_kernels *kernels, int64_t k, int64_t n)
+{
+    return (size_t)(tn_ceil_div(n, kernels->nr) * kernels->nr * k);
+}
+
+/* C (m x n, rows ldc apart) = A (m x k) times packed B, all panels, split over the context's threads. */
+void tn_gemm_packed(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                    const float *packed, float *c, int64_t ldc, const float *bias, const float *residual,
+                    int64_t ldr, bool relu);
+
+#endif
