@@ -309,8 +309,9 @@ void tn_plan_destroy(tn_plan *plan);
 tn_tensor tn_plan_value(const tn_plan *plan, const tn_var *var);
 tn_tensor tn_plan_grad(const tn_plan *plan, const tn_var *var);
 
-/* What random ops draw from: key `seed`, with `step` and `first_sample` + row in the counter. */
-void tn_plan_seed(tn_plan *plan, uint64_t seed, uint64_t step, uint64_t first_sample);
+/* What random ops draw from: key `seed`, with `run` (the training step) and `first_sample` + row in the
+ * counter. */
+void tn_plan_seed(tn_plan *plan, uint64_t seed, uint64_t run, uint64_t first_sample);
 
 void tn_plan_forward(tn_plan *plan);
 void tn_plan_backward(tn_plan *plan); /* training plans, after forward; overwrites every gradient */

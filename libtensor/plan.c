@@ -1,0 +1,286 @@
+/* Plans as callers see them: making, running, reading. */
+#include "libtensor/plan.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+enum { GUARD = 64 }; /* bytes of canary on both sides of a debug plan's buffers */
+static const unsigned char canary = 0xA5;
+
+/* ---- making ---------------------------------------------------------------------------------------- */
+
+static void set_guards(tn_plan *plan)
+{
+    memset(plan->slab, canary, plan->slab_bytes);
+    for (size_t i = 0; i < plan->buffer_count; i++)
+        memset(plan->slab + plan->buffers[i].offset + GUARD, 0, plan->buffers[i].bytes);
+}
+
+static tn_status make(tn_plan *plan, const tn_input_shape *shapes, int shape_count)
+{
+    tn_graph *graph = plan->graph;
+    if (graph->status != TN_OK)
+        return tn_fail(plan->ctx, graph->status, "%s", graph->message);
+    if (plan->training && (!plan->loss || plan->loss->graph != graph || !plan->loss->output))
+        return tn_fail(plan->ctx, TN_RANGE, "a training plan needs an output of the graph as its loss");
+    plan->values = tn_zalloc(plan->ctx, graph->var_count, sizeof *plan->values);
+    if (!plan->values)
+        return TN_NOMEM;
+    TN_TRY(plan_build(plan, shapes, shape_count));
+    TN_TRY(plan_lay_out(plan));
+    if (plan->debug)
+        set_guards(plan);
+    else
+        memset(plan->slab, 0, plan->slab_bytes);
+    if (plan->training) {
+        tn_tensor seed = tn_plan_grad(plan, plan->loss);
+        for (int64_t i = 0; i < tn_numel(&seed); i++)
+            seed.data[i] = 1.0f;
+    }
+    tn_plan_refresh(plan);
+    return TN_OK;
+}
+
+tn_status tn_plan_create(tn_graph *graph, const tn_plan_options *options, const tn_input_shape *shapes,
+                         int shape_count, tn_plan **out)
+{
+    *out = NULL;
+    tn_plan *plan = tn_zalloc(graph->ctx, 1, sizeof *plan);
+    if (!plan)
+        return TN_NOMEM;
+    plan->graph = graph;
+    plan->ctx = graph->ctx;
+    plan->training = options->mode == TN_TRAINING;
+    plan->debug = options->debug;
+    plan->loss = plan->training ? options->loss : NULL;
+    tn_status status = make(plan, shapes, shape_count);
+    if (status != TN_OK) {
+        tn_plan_destroy(plan);
+        return status;
+    }
+    *out = plan;
+    return TN_OK;
+}
+
+void tn_plan_destroy(tn_plan *plan)
+{
+    if (!plan)
+        return;
+    tn_ctx *ctx = plan->ctx;
+    for (int s = 0; s < plan->step_count; s++) {
+        tn_free(ctx, plan->steps[s]->step.fused);
+        tn_free(ctx, plan->steps[s]);
+    }
+    tn_free(ctx, plan->steps);
+    tn_free(ctx, plan->values);
+    tn_free(ctx, plan->buffers);
+    tn_free(ctx, plan->slab);
+    tn_free(ctx, plan->packed);
+    tn_free(ctx, plan);
+}
+
+/* ---- reading --------------------------------------------------------------------------------------- */
+
+tn_tensor tn_plan_value(const tn_plan *plan, const tn_var *var)
+{
+    if (var->kind == TN_VAR_POISON)
+        return (tn_tensor){0};
+    if (plan_is_parameter(var))
+        return tn_view((float *)tn_value_const(var), var->rank, var->size);
+    const tn_var *source = plan_resolve(plan, (tn_var *)var);
+    tn_tensor t = plan_at(plan, source)->value;
+    /* Other values share memory with what comes later. */
+    if (!var->output && var->kind != TN_VAR_INPUT)
+        t.data = NULL;
+    return t;
+}
+
+tn_tensor tn_plan_grad(const tn_plan *plan, const tn_var *var)
+{
+    if (var->kind == TN_VAR_POISON)
+        return (tn_tensor){0};
+    tn_tensor t = plan_at(plan, var)->grad;
+    if (var != plan->loss && var->kind == TN_VAR_NODE)
+        t.data = NULL;
+    return t;
+}
+
+tn_plan_info tn_plan_get_info(const tn_plan *plan)
+{
+    tn_plan_info info = {
+        .slab_bytes = plan->slab_bytes, .packed_bytes = plan->packed_bytes, .steps = plan->step_count};
+    for (int s = 0; s < plan->step_count; s++)
+        info.flops += plan->steps[s]->step.flops;
+    return info;
+}
+
+tn_step_info tn_plan_step(const tn_plan *plan, int i)
+{
+    const tn_step *step = &plan->steps[i]->step;
+    tn_step_info info = {
+        .op = step->node->op->name,
+        .name = step->node->name,
+        .fused = step->fused ? step->fused : "",
+        .in = step->in[0],
+        .out = step->out[0],
+        .flops = step->flops,
+        .runs = step->runs,
+        .forward_seconds = step->forward_seconds,
+        .backward_seconds = step->backward_seconds,
+    };
+    info.in.data = info.out.data = NULL;
+    return info;
+}
+
+void tn_plan_reset_profile(tn_plan *plan)
+{
+    for (int s = 0; s < plan->step_count; s++) {
+        tn_step *step = &plan->steps[s]->step;
+        step->runs = 0;
+        step->forward_seconds = step->backward_seconds = 0;
+    }
+}
+
+tn_status tn_plan_check(const tn_plan *plan)
+{
+    for (size_t i = 0; plan->debug && i < plan->buffer_count; i++) {
+        const plan_buffer *b = &plan->buffers[i];
+        const unsigned char *before = (const unsigned char *)plan->slab + b->offset;
+        const unsigned char *after = before + GUARD + b->bytes;
+        for (int j = 0; j < GUARD; j++)
+            if (before[j] != canary || after[j] != canary)
+                return tn_fail(plan->ctx, TN_RANGE, "%s: %s was written past its %s",
+                               b->step < 0 ? "input" : plan->steps[b->step]->step.node->name, b->purpose,
+                               before[j] != canary ? "beginning" : "end");
+    }
+    return TN_OK;
+}
+
+/* ---- running --------------------------------------------------------------------------------------- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void tn_plan_seed(tn_plan *plan, uint64_t seed, uint64_t run, uint64_t first_sample)
+{
+    for (int s = 0; s < plan->step_count; s++) {
+        tn_step *step = &plan->steps[s]->step;
+        step->seed = seed;
+        step->run = run;
+        step->first_sample = first_sample;
+    }
+}
+
+static void fill_nan(void *memory, size_t bytes)
+{
+    float *f = memory;
+    for (size_t i = 0; memory && i < bytes / sizeof *f; i++)
+        f[i] = NAN;
+}
+
+static void fill_tensor(const tn_tensor *t)
+{
+    fill_nan(t->data, plan_bytes(t));
+}
+
+/* Points the step's scratch at this phase's; in a debug plan everything that it must write becomes NaN first.
+ */
+static void enter(const tn_plan *plan, plan_step *p, int phase)
+{
+    tn_step *step = &p->step;
+    const int buffers[2] = {p->scratch[phase], p->thread_scratch[phase]};
+    void *at[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        if (buffers[i] < 0)
+            continue;
+        at[i] = plan->slab + plan->buffers[buffers[i]].offset + (plan->debug ? GUARD : 0);
+        if (plan->debug)
+            fill_nan(at[i], plan->buffers[buffers[i]].bytes);
+    }
+    step->scratch = at[0];
+    step->thread_scratch = at[1];
+    if (!plan->debug)
+        return;
+    if (phase == 0) {
+        for (int o = 0; o < step->node->op->outputs; o++)
+            fill_tensor(&step->out[o]);
+        fill_nan(step->saved, step->saved_bytes);
+    } else {
+        for (int i = 0; i < TN_MAX_IN; i++)
+            if (step->want[i])
+                fill_tensor(&step->din[i]);
+    }
+}
+
+/* Parameters may have moved or changed since they were last looked at. */
+void tn_plan_refresh(tn_plan *plan)
+{
+    for (int s = 0; s < plan->step_count; s++) {
+        plan_step *p = plan->steps[s];
+        for (int i = 0; i < TN_MAX_IN; i++)
+            if (p->in[i] && plan_is_parameter(p->in[i]))
+                p->step.in[i].data = (float *)tn_value_const(p->in[i]);
+        if (p->step.node->op->pack)
+            p->step.node->op->pack(&p->step);
+    }
+}
+
+void tn_plan_forward(tn_plan *plan)
+{
+    if (plan->training)
+        tn_plan_refresh(plan);
+    double begin = now();
+    for (int s = 0; s < plan->step_count; s++) {
+        plan_step *p = plan->steps[s];
+        enter(plan, p, 0);
+        p->step.node->op->forward(&p->step);
+        const double end = now();
+        p->step.forward_seconds += end - begin;
+        p->step.runs++;
+        begin = end;
+    }
+}
+
+typedef struct sum_job {
+    float *to;
+    const float *from;
+} sum_job;
+
+static void sum_range(void *arg, int64_t begin, int64_t end)
+{
+    const sum_job *job = arg;
+    for (int64_t i = begin; i < end; i++)
+        job->to[i] += job->from[i];
+}
+
+static void add_partial(const tn_plan *plan, const plan_step *p, int i)
+{
+    const plan_value *v = plan_at(plan, p->in[i]);
+    sum_job job = {v->grad.data, p->step.din[i].data};
+    tn_parallel_ranges(plan->ctx, tn_numel(&v->grad), 1 << 14, sum_range, &job);
+}
+
+void tn_plan_backward(tn_plan *plan)
+{
+    assert(plan->training);
+    double begin = now();
+    for (int s = plan->step_count - 1; s >= 0; s--) {
+        plan_step *p = plan->steps[s];
+        if (!p->backward)
+            continue;
+        enter(plan, p, 1);
+        p->step.node->op->backward(&p->step);
+        for (int i = 0; i < TN_MAX_IN; i++)
+            if (p->partial[i] >= 0)
+                add_partial(plan, p, i);
+        const double end = now();
+        p->step.backward_seconds += end - begin;
+        begin = end;
+    }
+}
