@@ -12,7 +12,7 @@ V       ?=
 # Real data for tests that want it; they skip where it is missing.
 TEST_DATA ?= ../shared/data
 
-OPT     ?= -O2 -g
+OPT     ?= -O3 -g
 WARN    := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(WERROR)
 DEFS    := -D_GNU_SOURCE -DVALENCE_VERSION='"$(VERSION)"'
 # No contraction: whether a*b+c becomes one rounding must not depend on where the compiler meets it.

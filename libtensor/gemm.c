@@ -1,6 +1,8 @@
 /* Packing, and products of whole matrices on the micro-kernel. */
 #include "libtensor/internal.h"
 
+#include <cblas.h>
+
 void tn_pack_b(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
                const float *scale, float *out)
 {
@@ -72,4 +74,34 @@ void tn_gemm_packed(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a
         .b = packed,
     };
     tn_parallel(ctx, job.row_blocks * tn_ceil_div(n, ctx->kernels->nr), gemm_task, &job);
+}
+
+/* ---- gradients of weights -------------------------------------------------------------------------- */
+
+typedef struct tn_job {
+    int64_t m, n, k, lda, ldb, column_blocks;
+    const float *a, *b;
+    float *c;
+    bool accumulate;
+} tn_job;
+
+/* Blocks of C. They do not depend on the number of threads, because OpenBLAS may sum in another order in
+ * products of another shape. */
+enum { BLOCK_M = 64, BLOCK_N = 256 };
+
+static void tn_task(void *arg, int64_t task, int thread)
+{
+    (void)thread;
+    const tn_job *job = arg;
+    const int64_t i = task / job->column_blocks * BLOCK_M, j = task % job->column_blocks * BLOCK_N;
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)tn_min(BLOCK_M, job->m - i),
+                (int)tn_min(BLOCK_N, job->n - j), (int)job->k, 1.0f, job->a + i, (int)job->lda, job->b + j,
+                (int)job->ldb, job->accumulate ? 1.0f : 0.0f, job->c + i * job->n + j, (int)job->n);
+}
+
+void tn_gemm_tn(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                int64_t ldb, float *c, bool accumulate)
+{
+    tn_job job = {m, n, k, lda, ldb, tn_ceil_div(n, BLOCK_N), a, b, c, accumulate};
+    tn_parallel(ctx, tn_ceil_div(m, BLOCK_M) * job.column_blocks, tn_task, &job);
 }

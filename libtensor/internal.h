@@ -235,6 +235,44 @@ static inline int64_t tn_ceil_div(int64_t a, int64_t b)
 typedef void (*tn_range_fn)(void *arg, int64_t begin, int64_t end);
 void tn_parallel_ranges(tn_ctx *ctx, int64_t n, int64_t grain, tn_range_fn fn, void *arg);
 
+/* Sums over rows: out[j] = sum_i x[i * n + j], in doubles and in a fixed order. `scratch` holds
+ * tn_column_sums_bytes(n). */
+void tn_column_sums(tn_ctx *ctx, int64_t rows, int64_t n, const float *x, float *out, void *scratch);
+size_t tn_column_sums_bytes(int64_t n);
+
+/* The same for two sums of a function of rows: fn adds row i's terms to a[0..n) and b[0..n). The results are
+ * left in the first 2 n doubles of scratch, which holds tn_row_sums_bytes(n). */
+typedef void (*tn_row_fn)(const void *arg, int64_t row, double *a, double *b);
+double *tn_row_sums(tn_ctx *ctx, int64_t rows, int64_t n, tn_row_fn fn, const void *arg, void *scratch);
+size_t tn_row_sums_bytes(int64_t n);
+
+typedef struct tn_concat_attr {
+    int axis;
+} tn_concat_attr;
+
+/* Rows of a tensor whose last physical axis is `*columns` wide: channels of rank 5, else the last axis. */
+static inline int64_t tn_rows(const tn_tensor *t, int64_t *columns)
+{
+    *columns = t->rank == 0 ? 1 : t->rank == 5 ? t->size[1] : t->size[t->rank - 1];
+    return *columns ? tn_numel(t) / *columns : 0;
+}
+
+/* The length of row n, clamped to [0, steps]; `steps` where there are no lengths. */
+static inline int64_t tn_length(const tn_tensor *lengths, int64_t n, int64_t steps)
+{
+    if (!lengths->data)
+        return steps;
+    const float length = lengths->data[n];
+    return length >= (float)steps ? steps : length > 0 ? (int64_t)length : 0;
+}
+
+/* absorb() of ops that end in a packed product: batch norm, then add, then ReLU, each at most once. */
+bool tn_absorb_epilogue(tn_step *step, const tn_node *next, int slot);
+
+/* What batch norm and bias come to behind a product with n columns: y = scale * product + shift. `bias` may
+ * be NULL. */
+void tn_fold_epilogue(const tn_step *step, int64_t n, const float *bias, float *scale, float *shift);
+
 /* ---- kernels --------------------------------------------------------------------------------------- */
 
 enum { TN_MAX_TAPS = 512 };
@@ -278,5 +316,10 @@ static inline size_t tn_packed_floats(const tn_kernels *kernels, int64_t k, int6
 void tn_gemm_packed(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                     const float *packed, float *c, int64_t ldc, const float *bias, const float *residual,
                     int64_t ldr, bool relu);
+
+/* C (m x n, rows n apart) = A^T B with A (k x m) and B (k x n), rows lda and ldb apart: gradients of weights.
+ * OpenBLAS on fixed blocks of C, spread over the threads. */
+void tn_gemm_tn(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                int64_t ldb, float *c, bool accumulate);
 
 #endif

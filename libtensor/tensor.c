@@ -26,30 +26,54 @@ int64_t tn_numel(const tn_tensor *t)
     return n;
 }
 
-static void copy_axis(const tn_tensor *dst, const tn_tensor *src, int axis, float *d, const float *s)
+/* Axes of a copy, outermost first. */
+typedef struct copy_axes {
+    int count;
+    int64_t size[TN_MAX_RANK], to[TN_MAX_RANK], from[TN_MAX_RANK]; /* strides of the two sides */
+} copy_axes;
+
+/* Orders the axes so that the target is written in order of its memory. */
+static copy_axes order_axes(const tn_tensor *dst, const tn_tensor *src)
 {
-    if (axis == dst->rank) {
-        *d = *s;
+    copy_axes axes = {0};
+    for (int i = 0; i < dst->rank; i++) {
+        int at = axes.count++;
+        for (; at > 0 && axes.to[at - 1] < dst->stride[i]; at--) {
+            axes.size[at] = axes.size[at - 1];
+            axes.to[at] = axes.to[at - 1];
+            axes.from[at] = axes.from[at - 1];
+        }
+        axes.size[at] = dst->size[i];
+        axes.to[at] = dst->stride[i];
+        axes.from[at] = src->stride[i];
+    }
+    return axes;
+}
+
+static void copy_axis(const copy_axes *axes, int axis, float *to, const float *from)
+{
+    if (axis == axes->count) {
+        *to = *from;
         return;
     }
-    const int64_t n = dst->size[axis], ds = dst->stride[axis], ss = src->stride[axis];
-    if (axis == dst->rank - 1) {
-        if (ds == 1 && ss == 1)
-            memcpy(d, s, (size_t)n * sizeof *d);
-        else
-            for (int64_t i = 0; i < n; i++)
-                d[i * ds] = s[i * ss];
-        return;
+    const int64_t n = axes->size[axis], ts = axes->to[axis], fs = axes->from[axis];
+    if (axis < axes->count - 1) {
+        for (int64_t i = 0; i < n; i++)
+            copy_axis(axes, axis + 1, to + i * ts, from + i * fs);
+    } else if (ts == 1 && fs == 1) {
+        memcpy(to, from, (size_t)n * sizeof *to);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            to[i * ts] = from[i * fs];
     }
-    for (int64_t i = 0; i < n; i++)
-        copy_axis(dst, src, axis + 1, d + i * ds, s + i * ss);
 }
 
 void tn_copy(const tn_tensor *dst, const tn_tensor *src)
 {
     assert(tn_same_size(dst, src));
+    const copy_axes axes = order_axes(dst, src);
     if (tn_numel(dst) > 0)
-        copy_axis(dst, src, 0, dst->data, src->data);
+        copy_axis(&axes, 0, dst->data, src->data);
 }
 
 void tn_physical_order(int rank, int order[TN_MAX_RANK])

@@ -212,7 +212,7 @@ typedef struct tn_batch_norm_attr {
                      */
 } tn_batch_norm_attr;
 
-/* Over every axis but axis 1: x (N, C, ...) of rank 2, 3 or 5; the other four (C). Ioffe and Szegedy 2015. */
+/* Over every axis but axis 1: x (N, C) or (N, C, T, H, W); the other four (C). Ioffe and Szegedy 2015. */
 tn_var *tn_batch_norm(tn_var *x, tn_var *weight, tn_var *bias, tn_var *running_mean, tn_var *running_var,
                       tn_batch_norm_attr attr);
 
@@ -230,7 +230,7 @@ tn_var *tn_max_pool3d(tn_var *x, tn_pool3d_attr attr);
 tn_var *tn_avg_pool3d(tn_var *x, tn_pool3d_attr attr);
 tn_var *tn_global_avg_pool(tn_var *x); /* (N, C, T, H, W) -> (N, C) */
 
-/* x (..., I), weight (O, I), bias (O) optional -> (..., O). */
+/* x (..., I), not of rank 5, weight (O, I), bias (O) optional -> (..., O). */
 tn_var *tn_linear(tn_var *x, tn_var *weight, tn_var *bias);
 
 typedef struct tn_dropout_attr {
@@ -257,7 +257,7 @@ tn_var *tn_lstm(tn_var *x, tn_var *lengths, const tn_lstm_weights *forward, cons
  * T), 0 past the length. A row of length 0 gives zeros. */
 tn_var *tn_attention_pool(tn_var *x, tn_var *query, tn_var *lengths, tn_var **alpha);
 
-tn_var *tn_softmax(tn_var *x); /* over the last axis */
+tn_var *tn_softmax(tn_var *x); /* over the last axis; not for rank 5 */
 
 /* Mean over rows of -log softmax(logits)[label]: logits (N, C), labels (N) as whole floats -> scalar. A label
  * below 0 or above C-1 leaves its row out. class_weights (C) optional, as in PyTorch: sum of w * loss / sum

@@ -51,7 +51,6 @@ static inline V v_add(V a, V b)
         a.f[i] += b.f[i];
     return a;
 }
-/* NaN in `a` is lost, as in the vector instructions: b where a > b is false. */
 static inline V v_max(V a, V b)
 {
     for (int i = 0; i < 4; i++)

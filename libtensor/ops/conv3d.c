@@ -1,0 +1,312 @@
+/* 3D convolution on channels-last activations: products of matrices without im2col.
+ *
+ * A row of output pixels is a product with k = KW * C: in channels-last memory the KW input pixels under a
+ * kernel row are one contiguous stretch, and the next output pixel's stretch begins stride * C further on.
+ * The batch of products is the (kt, kh) taps that do not fall into the padding. Padding along W is the zero
+ * edge of a copied row. Georganas et al. 2019, "High-performance deep learning via a single building block".
+ */
+#include "libtensor/ops/conv3d.h"
+
+#include <string.h>
+
+enum { X, WEIGHT, BIAS };
+
+conv_geometry conv_get_geometry(const tn_step *step)
+{
+    const tn_tensor *x = &step->in[X], *w = &step->in[WEIGHT];
+    conv_geometry g = {.n = x->size[0], .c = x->size[1], .o = w->size[0]};
+    const tn_conv3d_attr *attr = step->node->attr;
+    for (int i = 0; i < 3; i++) {
+        g.in[i] = x->size[2 + i];
+        g.k[i] = w->size[2 + i];
+        g.s[i] = attr->stride[i];
+        g.p[i] = attr->pad[i];
+        g.out[i] = (g.in[i] + 2 * g.p[i] - g.k[i]) / g.s[i] + 1;
+    }
+    g.taps = g.k[0] * g.k[1];
+    g.volume = g.taps * g.k[2];
+    g.pointwise = g.volume == 1;
+    for (int i = 0; i < 3; i++)
+        g.pointwise &= g.s[i] == 1 && g.p[i] == 0;
+    return g;
+}
+
+static tn_status infer(tn_step *step)
+{
+    static const char axis[3] = {'T', 'H', 'W'};
+    const tn_tensor *x = &step->in[X], *w = &step->in[WEIGHT];
+    const tn_conv3d_attr *attr = step->node->attr;
+    if (x->rank != 5 || w->rank != 5)
+        return tn_step_fail(step, TN_SHAPE, "x %s and weight %s must have rank 5", tn_shape(x).text,
+                            tn_shape(w).text);
+    if (x->size[1] != w->size[1])
+        return tn_step_fail(step, TN_SHAPE, "x has %lld channels, weight wants %lld", (long long)x->size[1],
+                            (long long)w->size[1]);
+    if (tn_present(step, BIAS) && (step->in[BIAS].rank != 1 || step->in[BIAS].size[0] != w->size[0]))
+        return tn_step_fail(step, TN_SHAPE, "bias is %s, weight has %lld outputs",
+                            tn_shape(&step->in[BIAS]).text, (long long)w->size[0]);
+    step->out[0].rank = 5;
+    step->out[0].size[0] = x->size[0];
+    step->out[0].size[1] = w->size[0];
+    for (int i = 0; i < 3; i++) {
+        if (attr->stride[i] < 1 || attr->pad[i] < 0)
+            return tn_step_fail(step, TN_RANGE, "stride %d, padding %d along %c", attr->stride[i],
+                                attr->pad[i], axis[i]);
+        const int64_t room = x->size[2 + i] + 2 * attr->pad[i], kernel = w->size[2 + i];
+        if (kernel < 1 || room < kernel)
+            return tn_step_fail(step, TN_SHAPE, "%c is %lld with padding, the kernel %lld", axis[i],
+                                (long long)room, (long long)kernel);
+        step->out[0].size[2 + i] = (room - kernel) / attr->stride[i] + 1;
+    }
+    if (w->size[2] * w->size[3] > TN_MAX_TAPS)
+        return tn_step_fail(step, TN_UNSUPPORTED, "a kernel of %lld x %lld rows, at most %d are supported",
+                            (long long)w->size[2], (long long)w->size[3], TN_MAX_TAPS);
+    return TN_OK;
+}
+
+/* Output rows of one task: enough pixels to reuse a panel of weights, few enough to keep the copied rows
+ * small. */
+static int64_t rows_per_task(const conv_geometry *g)
+{
+    enum { PIXELS = 56 };
+    return tn_max(1, tn_min(g->out[1], PIXELS / tn_max(1, g->out[2])));
+}
+
+/* Input rows that `rows` output rows read, per depth tap. */
+static int64_t input_rows(const conv_geometry *g, int64_t rows)
+{
+    return (rows - 1) * g->s[1] + g->k[1];
+}
+
+static int64_t padded_row(const conv_geometry *g)
+{
+    return (g->in[2] + 2 * g->p[2]) * g->c;
+}
+
+static tn_status prepare(tn_step *step)
+{
+    const conv_geometry g = conv_get_geometry(step);
+    const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
+    step->flops = 2.0 * (double)pixels * (double)g.o * (double)g.c * (double)g.volume;
+    const size_t weights = (size_t)g.taps * tn_packed_floats(step->ctx->kernels, g.k[2] * g.c, g.o);
+    step->packed_bytes = (weights + 2 * (size_t)g.o) * sizeof(float);
+    if (g.p[2] > 0)
+        step->thread_scratch_bytes =
+            (size_t)(g.k[0] * input_rows(&g, rows_per_task(&g)) * padded_row(&g)) * sizeof(float);
+    if (step->training)
+        conv_prepare_backward(step, &g);
+    return TN_OK;
+}
+
+/* ---- packing --------------------------------------------------------------------------------------- */
+
+typedef struct pack_job {
+    const conv_geometry *g;
+    const tn_kernels *kernels;
+    const float *weight, *scale;
+    float *out;
+} pack_job;
+
+/* One panel of output channels: [tap][kw][c][column]. */
+static void pack_panel(void *arg, int64_t panel, int thread)
+{
+    (void)thread;
+    const pack_job *job = arg;
+    const conv_geometry *g = job->g;
+    const int nr = job->kernels->nr;
+    const int64_t o = panel * nr, columns = tn_min(nr, g->o - o);
+    float *out = job->out + panel * g->volume * g->c * nr;
+    for (int64_t k = 0; k < g->volume; k++, out += g->c * nr)
+        tn_pack_b(job->kernels, g->c, columns, job->weight + o * g->c * g->volume + k, g->volume,
+                  g->c * g->volume, job->scale + o, out);
+}
+
+static float *shift_of(const tn_step *step, const conv_geometry *g)
+{
+    return (float *)step->packed +
+           (size_t)g->taps * tn_packed_floats(step->ctx->kernels, g->k[2] * g->c, g->o);
+}
+
+static void pack(tn_step *step)
+{
+    const conv_geometry g = conv_get_geometry(step);
+    float *shift = shift_of(step, &g), *scale = shift + g.o;
+    tn_fold_epilogue(step, g.o, step->in[BIAS].data, scale, shift);
+    pack_job job = {&g, step->ctx->kernels, step->in[WEIGHT].data, scale, step->packed};
+    tn_parallel(step->ctx, tn_ceil_div(g.o, job.kernels->nr), pack_panel, &job);
+}
+
+/* ---- forward --------------------------------------------------------------------------------------- */
+
+typedef struct forward_job {
+    const tn_step *step;
+    conv_geometry g;
+    int64_t rows;         /* output rows of a task */
+    int64_t blocks;       /* tasks along H */
+    int64_t panels;       /* of output channels */
+    int64_t panel_groups; /* tasks along them */
+} forward_job;
+
+/* The input rows of one task: where row (kt, r) begins, with its zero edges; NULL where it lies in the
+ * padding. */
+typedef struct input_window {
+    const float *base; /* of sample n */
+    float *copy;       /* thread scratch, or NULL where W has no padding */
+    int64_t t0, h0;    /* first input frame and row, may be negative */
+    int64_t rows;      /* per depth tap */
+} input_window;
+
+static const float *window_row(const conv_geometry *g, const input_window *w, int64_t kt, int64_t r)
+{
+    const int64_t t = w->t0 + kt, h = w->h0 + r;
+    if (t < 0 || t >= g->in[0] || h < 0 || h >= g->in[1])
+        return NULL;
+    if (w->copy)
+        return w->copy + (kt * w->rows + r) * padded_row(g);
+    return w->base + (t * g->in[1] + h) * g->in[2] * g->c;
+}
+
+static void copy_window(const conv_geometry *g, const input_window *w)
+{
+    const size_t edge = (size_t)(g->p[2] * g->c), middle = (size_t)(g->in[2] * g->c);
+    for (int64_t kt = 0; kt < g->k[0]; kt++)
+        for (int64_t r = 0; r < w->rows; r++) {
+            float *row = (float *)window_row(g, w, kt, r);
+            if (!row)
+                continue;
+            memset(row, 0, edge * sizeof *row);
+            memcpy(row + edge, w->base + ((w->t0 + kt) * g->in[1] + w->h0 + r) * g->in[2] * g->c,
+                   middle * sizeof *row);
+            memset(row + edge + middle, 0, edge * sizeof *row);
+        }
+}
+
+/* Lists the taps of output row `row` of the window that do not lie in the padding. */
+static int list_taps(const conv_geometry *g, const input_window *w, int64_t row, const float **a,
+                     int64_t *tap)
+{
+    int count = 0;
+    for (int64_t kt = 0; kt < g->k[0]; kt++)
+        for (int64_t kh = 0; kh < g->k[1]; kh++) {
+            const float *at = window_row(g, w, kt, row * g->s[1] + kh);
+            if (!at)
+                continue;
+            a[count] = at;
+            tap[count++] = kt * g->k[1] + kh;
+        }
+    return count;
+}
+
+static void forward_task(void *arg, int64_t task, int thread)
+{
+    const forward_job *job = arg;
+    const conv_geometry *g = &job->g;
+    const tn_step *step = job->step;
+    const tn_kernels *kernels = step->ctx->kernels;
+    const int nr = kernels->nr;
+    const int64_t group = task % job->panel_groups, block = task / job->panel_groups % job->blocks;
+    const int64_t plane = task / job->panel_groups / job->blocks, n = plane / g->out[0],
+                  ot = plane % g->out[0];
+    const int64_t oh0 = block * job->rows, rows = tn_min(job->rows, g->out[1] - oh0);
+    const input_window window = {
+        .base = step->in[X].data + n * g->in[0] * g->in[1] * g->in[2] * g->c,
+        .copy = g->p[2] > 0 ? tn_thread_scratch(step, thread) : NULL,
+        .t0 = ot * g->s[0] - g->p[0],
+        .h0 = oh0 * g->s[1] - g->p[1],
+        .rows = input_rows(g, rows),
+    };
+    if (window.copy)
+        copy_window(g, &window);
+
+    const float *a[TN_MAX_TAPS], *b[TN_MAX_TAPS];
+    int64_t tap[TN_MAX_TAPS];
+    const int64_t k = g->k[2] * g->c;
+    tn_brgemm product = {
+        .m = g->out[2], .k = k, .a = a, .b = b, .lda = g->s[2] * g->c, .ldc = g->o, .ldr = g->o};
+    product.relu = step->epilogue.relu;
+    for (int64_t row = 0; row < rows; row++) {
+        product.batch = list_taps(g, &window, row, a, tap);
+        const int64_t pixel = (plane * g->out[1] + oh0 + row) * g->out[2];
+        for (int64_t panel = job->panels * group / job->panel_groups;
+             panel < job->panels * (group + 1) / job->panel_groups; panel++) {
+            const float *weights = (const float *)step->packed + panel * g->taps * k * nr;
+            for (int i = 0; i < product.batch; i++)
+                b[i] = weights + tap[i] * k * nr;
+            const int64_t o = panel * nr, at = pixel * g->o + o;
+            product.n = (int)tn_min(nr, g->o - o);
+            product.c = step->out[0].data + at;
+            product.bias = shift_of(step, g) + o;
+            product.residual = step->epilogue.add ? step->epilogue.residual.data + at : NULL;
+            kernels->brgemm(&product);
+        }
+    }
+}
+
+static void forward(tn_step *step)
+{
+    forward_job job = {.step = step, .g = conv_get_geometry(step)};
+    const conv_geometry *g = &job.g;
+    if (g->pointwise) {
+        tn_gemm_packed(step->ctx, g->n * g->in[0] * g->in[1] * g->in[2], g->o, g->c, step->in[X].data, g->c,
+                       step->packed, step->out[0].data, g->o, shift_of(step, g),
+                       step->epilogue.add ? step->epilogue.residual.data : NULL, g->o, step->epilogue.relu);
+        return;
+    }
+    job.rows = rows_per_task(g);
+    job.blocks = tn_ceil_div(g->out[1], job.rows);
+    job.panels = tn_ceil_div(g->o, step->ctx->kernels->nr);
+    /* Small planes alone would not keep all threads busy: their channels are split too. */
+    const int64_t tasks = g->n * g->out[0] * job.blocks;
+    job.panel_groups = tn_max(1, tn_min(job.panels, 4 * step->ctx->threads / tn_max(1, tasks)));
+    tn_parallel(step->ctx, tasks * job.panel_groups, forward_task, &job);
+}
+
+/* ---- op -------------------------------------------------------------------------------------------- */
+
+#define ATTR(name, s0, s1, s2, p0, p1, p2) static const tn_conv3d_attr name = {{s0, s1, s2}, {p0, p1, p2}}
+ATTR(plain, 1, 1, 1, 0, 0, 0);
+ATTR(same3, 1, 1, 1, 1, 1, 1);
+ATTR(half3, 2, 2, 2, 1, 1, 1);
+ATTR(stem, 1, 2, 2, 3, 3, 3);
+ATTR(strided, 2, 2, 2, 0, 0, 0);
+ATTR(wide, 1, 3, 2, 2, 0, 3);
+ATTR(flat, 1, 1, 1, 0, 1, 1);
+ATTR(sparse, 3, 3, 3, 0, 0, 0);
+
+static const tn_case cases[] = {
+    {"1x1x1", {{5, 2, 5, 2, 3, 4}, {5, 7, 5, 1, 1, 1}, {1, 7}}, &plain, false},
+    {"1x1x1 wide", {{5, 1, 33, 2, 5, 5}, {5, 70, 33, 1, 1, 1}}, &plain, false},
+    {"1x1x1 stride 2", {{5, 1, 6, 3, 5, 4}, {5, 9, 6, 1, 1, 1}}, &strided, false},
+    {"3x3x3", {{5, 2, 4, 3, 5, 6}, {5, 5, 4, 3, 3, 3}, {1, 5}}, &same3, false},
+    {"3x3x3 wide", {{5, 1, 17, 2, 4, 15}, {5, 35, 17, 3, 3, 3}}, &same3, false},
+    {"3x3x3 stride 2", {{5, 1, 3, 4, 7, 6}, {5, 6, 3, 3, 3, 3}}, &half3, false},
+    {"3x3x3 of one frame", {{5, 2, 3, 1, 3, 3}, {5, 4, 3, 3, 3, 3}}, &same3, false},
+    {"3x3x3 of one pixel", {{5, 1, 8, 1, 1, 1}, {5, 8, 8, 3, 3, 3}}, &half3, false},
+    {"stem", {{5, 1, 3, 5, 13, 14}, {5, 8, 3, 7, 7, 7}}, &stem, false},
+    {"odd kernel", {{5, 1, 2, 3, 9, 8}, {5, 3, 2, 4, 2, 5}, {1, 3}}, &wide, false},
+    {"conv2d", {{5, 3, 4, 1, 6, 5}, {5, 6, 4, 1, 3, 3}, {1, 6}}, &flat, false},
+    {"stride past the kernel", {{5, 1, 3, 4, 7, 8}, {5, 4, 3, 2, 1, 2}}, &sparse, false},
+    {0},
+};
+
+const tn_op tn_op_conv3d = {
+    .name = "conv3d",
+    .role = {TN_ROLE_DATA, TN_ROLE_WEIGHT, TN_ROLE_WEIGHT},
+    .optional = 1u << BIAS,
+    .outputs = 1,
+    .attr_size = sizeof(tn_conv3d_attr),
+    .keep_in = 1u << X,
+    .cases = cases,
+    .infer = infer,
+    .prepare = prepare,
+    .pack = pack,
+    .forward = forward,
+    .backward = conv_backward,
+    .absorb = tn_absorb_epilogue,
+};
+
+tn_var *tn_conv3d(tn_var *x, tn_var *weight, tn_var *bias, tn_conv3d_attr attr)
+{
+    tn_var *in[TN_MAX_IN] = {x, weight, bias};
+    return tn_apply(x->graph, &tn_op_conv3d, in, &attr);
+}

@@ -1,0 +1,291 @@
+/* Gradients of 3D convolution.
+ *
+ * Of the input: again products of rows, now of dy with flipped weights. Along W a stride s splits the input
+ * pixels into s phases; in each phase neighbours meet the same kernel columns, so a row of one phase is a
+ * product with k = taps of that phase * O over a row of dy, written every s pixels. Along T and H the taps
+ * that do not meet the row are dropped.
+ *
+ * Of the weights: for each (kt, kh) tap dW = dY^T X over all pixels, X's rows being the KW * C stretches that
+ * forward reads. Tasks own parts of dW, so there is nothing to add up between threads.
+ */
+#include "libtensor/ops/conv3d.h"
+
+#include <cblas.h>
+#include <string.h>
+
+enum { X, WEIGHT, BIAS };
+
+/* Kernel columns kw = r, r + s, ... of phase r. */
+static int64_t phase_taps(const conv_geometry *g, int64_t r)
+{
+    return r < g->k[2] ? (g->k[2] - 1 - r) / g->s[2] + 1 : 0;
+}
+
+/* Rows of dy are copied with KW pixels of zeros on both sides, which covers whatever a phase reads. */
+static int64_t edge(const conv_geometry *g)
+{
+    return g->k[2];
+}
+
+static int64_t gradient_row(const conv_geometry *g)
+{
+    return (g->out[2] + 2 * edge(g)) * g->o;
+}
+
+/* Pixels that one product for dW takes at a time. */
+static int64_t gathered_rows(const conv_geometry *g)
+{
+    enum { PIXELS = 448 };
+    return tn_max(1, tn_min(g->out[1], PIXELS / tn_max(1, g->out[2])));
+}
+
+static size_t flipped_floats(const tn_kernels *kernels, const conv_geometry *g)
+{
+    return (size_t)g->taps * tn_packed_floats(kernels, g->k[2] * g->o, g->c);
+}
+
+static size_t weight_floats(const conv_geometry *g)
+{
+    return (size_t)(g->o * g->c * g->volume);
+}
+
+void conv_prepare_backward(tn_step *step, const conv_geometry *g)
+{
+    size_t floats = 0, thread_floats = 0;
+    if (step->want[X]) {
+        floats += flipped_floats(step->ctx->kernels, g);
+        if (!g->pointwise)
+            thread_floats = (size_t)(g->taps * gradient_row(g));
+    }
+    if (step->want[WEIGHT] && !g->pointwise) {
+        floats += weight_floats(g);
+        const size_t gathered = (size_t)(gathered_rows(g) * g->out[2] * g->k[2] * g->c);
+        if (gathered > thread_floats)
+            thread_floats = gathered;
+    }
+    step->scratch_bytes = floats * sizeof(float);
+    if (step->want[BIAS])
+        step->scratch_bytes = (floats + 1) / 2 * 2 * sizeof(float) + tn_column_sums_bytes(g->o);
+    if (thread_floats * sizeof(float) > step->thread_scratch_bytes)
+        step->thread_scratch_bytes = thread_floats * sizeof(float);
+}
+
+/* ---- of the input ---------------------------------------------------------------------------------- */
+
+typedef struct input_job {
+    const tn_step *step;
+    conv_geometry g;
+    float *packed;  /* [phase][panel][kt, kh][column of the phase, last first][o][channel] */
+    int64_t panels; /* of input channels */
+} input_job;
+
+/* Where a phase begins in the packed weights: phases before it hold KW columns less than it... in units of
+ * one column. */
+static float *phase_weights(const input_job *job, int64_t r)
+{
+    const conv_geometry *g = &job->g;
+    int64_t columns = 0;
+    for (int64_t i = 0; i < r; i++)
+        columns += phase_taps(g, i);
+    return job->packed + columns * g->taps * g->o * job->panels * job->step->ctx->kernels->nr;
+}
+
+static void pack_task(void *arg, int64_t task, int thread)
+{
+    (void)thread;
+    const input_job *job = arg;
+    const conv_geometry *g = &job->g;
+    const tn_kernels *kernels = job->step->ctx->kernels;
+    const int64_t r = task / job->panels, panel = task % job->panels, count = phase_taps(g, r);
+    const int64_t c = panel * kernels->nr, columns = tn_min(kernels->nr, g->c - c);
+    const float *weight = job->step->in[WEIGHT].data + c * g->volume;
+    float *out = phase_weights(job, r) + panel * g->taps * count * g->o * kernels->nr;
+    for (int64_t tap = 0; tap < g->taps; tap++)
+        for (int64_t q = count - 1; q >= 0; q--, out += g->o * kernels->nr)
+            tn_pack_b(kernels, g->o, columns, weight + tap * g->k[2] + r + q * g->s[2], g->c * g->volume,
+                      g->volume, NULL, out);
+}
+
+/* The taps along one axis that meet input position i: output position of tap k, or -1. */
+static int64_t meets(const conv_geometry *g, int axis, int64_t i, int64_t k)
+{
+    const int64_t at = i + g->p[axis] - k;
+    if (at < 0 || at % g->s[axis] != 0 || at / g->s[axis] >= g->out[axis])
+        return -1;
+    return at / g->s[axis];
+}
+
+/* Copies the rows of dy that meet input row (t, h), each with its zero edges, and lists their taps. */
+static int copy_rows(const input_job *job, int64_t n, int64_t t, int64_t h, float *copy, int64_t *tap)
+{
+    const conv_geometry *g = &job->g;
+    const int64_t width = g->out[2] * g->o, zeros = edge(g) * g->o;
+    int count = 0;
+    for (int64_t kt = 0; kt < g->k[0]; kt++)
+        for (int64_t kh = 0; kh < g->k[1]; kh++) {
+            const int64_t ot = meets(g, 0, t, kt), oh = meets(g, 1, h, kh);
+            if (ot < 0 || oh < 0)
+                continue;
+            float *row = copy + count * gradient_row(g);
+            memset(row, 0, (size_t)zeros * sizeof *row);
+            memcpy(row + zeros, job->step->dout[0].data + ((n * g->out[0] + ot) * g->out[1] + oh) * width,
+                   (size_t)width * sizeof *row);
+            memset(row + zeros + width, 0, (size_t)zeros * sizeof *row);
+            tap[count++] = kt * g->k[1] + kh;
+        }
+    return count;
+}
+
+static void input_task(void *arg, int64_t task, int thread)
+{
+    const input_job *job = arg;
+    const conv_geometry *g = &job->g;
+    const tn_kernels *kernels = job->step->ctx->kernels;
+    const int64_t h = task % g->in[1], t = task / g->in[1] % g->in[0], n = task / g->in[1] / g->in[0];
+    float *copy = tn_thread_scratch(job->step, thread), *dx = job->step->din[X].data + task * g->in[2] * g->c;
+    const float *a[TN_MAX_TAPS], *b[TN_MAX_TAPS];
+    int64_t tap[TN_MAX_TAPS];
+    const int batch = copy_rows(job, n, t, h, copy, tap);
+    for (int64_t r = 0; r < g->s[2]; r++) {
+        const int64_t count = phase_taps(g, r), k = count * g->o;
+        /* The first pixel w of the phase, (w + p) mod s = r, and the output pixel that its first tap meets.
+         */
+        const int64_t w0 = ((r - g->p[2]) % g->s[2] + g->s[2]) % g->s[2],
+                      first = (w0 + g->p[2] - r) / g->s[2];
+        if (w0 >= g->in[2])
+            continue;
+        tn_brgemm product = {.m = tn_ceil_div(g->in[2] - w0, g->s[2]),
+                             .k = k,
+                             .batch = count ? batch : 0,
+                             .a = a,
+                             .b = b,
+                             .lda = g->o,
+                             .ldc = g->s[2] * g->c};
+        for (int i = 0; i < product.batch; i++)
+            a[i] = copy + i * gradient_row(g) + (edge(g) + first - (count - 1)) * g->o;
+        for (int64_t panel = 0; panel < job->panels; panel++) {
+            const float *weights = phase_weights(job, r) + panel * g->taps * k * kernels->nr;
+            for (int i = 0; i < product.batch; i++)
+                b[i] = weights + tap[i] * k * kernels->nr;
+            product.n = (int)tn_min(kernels->nr, g->c - panel * kernels->nr);
+            product.c = dx + w0 * g->c + panel * kernels->nr;
+            kernels->brgemm(&product);
+        }
+    }
+}
+
+static void input_gradient(tn_step *step, const conv_geometry *g, float *packed)
+{
+    input_job job = {step, *g, packed, tn_ceil_div(g->c, step->ctx->kernels->nr)};
+    tn_parallel(step->ctx, g->s[2] * job.panels, pack_task, &job);
+    if (g->pointwise)
+        tn_gemm_packed(step->ctx, g->n * g->in[0] * g->in[1] * g->in[2], g->c, g->o, step->dout[0].data, g->o,
+                       packed, step->din[X].data, g->c, NULL, NULL, 0, false);
+    else
+        tn_parallel(step->ctx, g->n * g->in[0] * g->in[1], input_task, &job);
+}
+
+/* ---- of the weights -------------------------------------------------------------------------------- */
+
+enum { BLOCK = 64 }; /* output channels of a task */
+
+typedef struct weight_job {
+    const tn_step *step;
+    conv_geometry g;
+    float *products; /* [tap][o][kw][c] */
+    int64_t blocks;  /* of output channels */
+} weight_job;
+
+/* Gathers the stretches under `rows` output rows that begin at (n, it, oh) for kernel row kh. */
+static void gather(const weight_job *job, int64_t n, int64_t it, int64_t oh, int64_t rows, int64_t kh,
+                   float *out)
+{
+    const conv_geometry *g = &job->g;
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t h = (oh + row) * g->s[1] + kh - g->p[1];
+        const float *x = job->step->in[X].data + ((n * g->in[0] + it) * g->in[1] + h) * g->in[2] * g->c;
+        for (int64_t ow = 0; ow < g->out[2]; ow++, out += g->k[2] * g->c) {
+            const int64_t w = ow * g->s[2] - g->p[2];
+            const int64_t begin = tn_min(tn_max(0, -w), g->k[2]),
+                          end = tn_max(begin, tn_min(g->k[2], g->in[2] - w));
+            memset(out, 0, (size_t)(begin * g->c) * sizeof *out);
+            memcpy(out + begin * g->c, x + (w + begin) * g->c, (size_t)((end - begin) * g->c) * sizeof *out);
+            memset(out + end * g->c, 0, (size_t)((g->k[2] - end) * g->c) * sizeof *out);
+        }
+    }
+}
+
+static void weight_task(void *arg, int64_t task, int thread)
+{
+    const weight_job *job = arg;
+    const conv_geometry *g = &job->g;
+    const int64_t tap = task / job->blocks, o = task % job->blocks * BLOCK, kt = tap / g->k[1],
+                  kh = tap % g->k[1];
+    const int64_t columns = g->k[2] * g->c, at_once = gathered_rows(g);
+    float *x = tn_thread_scratch(job->step, thread), *out = job->products + (tap * g->o + o) * columns;
+    const int m = (int)tn_min(BLOCK, g->o - o);
+    memset(out, 0, (size_t)(m * columns) * sizeof *out);
+    /* Output rows whose tap lies inside: oh * s + kh - p in [0, H). */
+    const int64_t begin = tn_max(0, tn_ceil_div(g->p[1] - kh, g->s[1]));
+    const int64_t last = g->in[1] - 1 + g->p[1] - kh;
+    const int64_t end = last < 0 ? 0 : tn_min(g->out[1], last / g->s[1] + 1);
+    for (int64_t plane = 0; plane < g->n * g->out[0]; plane++) {
+        const int64_t n = plane / g->out[0], it = plane % g->out[0] * g->s[0] + kt - g->p[0];
+        if (it < 0 || it >= g->in[0])
+            continue;
+        for (int64_t oh = begin; oh < end; oh += at_once) {
+            const int64_t rows = tn_min(at_once, end - oh);
+            gather(job, n, it, oh, rows, kh, x);
+            const float *dy = job->step->dout[0].data + (plane * g->out[1] + oh) * g->out[2] * g->o + o;
+            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, m, (int)columns, (int)(rows * g->out[2]),
+                        1.0f, dy, (int)g->o, x, (int)columns, 1.0f, out, (int)columns);
+        }
+    }
+}
+
+/* [tap][o][kw][c] to the parameter's [o][c][tap][kw]. */
+static void transpose_task(void *arg, int64_t o, int thread)
+{
+    (void)thread;
+    const weight_job *job = arg;
+    const conv_geometry *g = &job->g;
+    float *dw = job->step->din[WEIGHT].data + o * g->c * g->volume;
+    for (int64_t tap = 0; tap < g->taps; tap++)
+        for (int64_t kw = 0; kw < g->k[2]; kw++) {
+            const float *from = job->products + ((tap * g->o + o) * g->k[2] + kw) * g->c;
+            for (int64_t c = 0; c < g->c; c++)
+                dw[c * g->volume + tap * g->k[2] + kw] = from[c];
+        }
+}
+
+static void weight_gradient(tn_step *step, const conv_geometry *g, float *products)
+{
+    if (g->pointwise) {
+        tn_gemm_tn(step->ctx, g->o, g->c, g->n * g->in[0] * g->in[1] * g->in[2], step->dout[0].data, g->o,
+                   step->in[X].data, g->c, step->din[WEIGHT].data, false);
+        return;
+    }
+    weight_job job = {step, *g, products, tn_ceil_div(g->o, BLOCK)};
+    tn_parallel(step->ctx, g->taps * job.blocks, weight_task, &job);
+    tn_parallel(step->ctx, g->o, transpose_task, &job);
+}
+
+void conv_backward(tn_step *step)
+{
+    const conv_geometry g = conv_get_geometry(step);
+    float *scratch = step->scratch;
+    if (step->din[X].data) {
+        input_gradient(step, &g, scratch);
+        scratch += flipped_floats(step->ctx->kernels, &g);
+    }
+    if (step->din[WEIGHT].data) {
+        weight_gradient(step, &g, scratch);
+        scratch += g.pointwise ? 0 : weight_floats(&g);
+    }
+    if (step->din[BIAS].data) {
+        /* Doubles stand on even floats. */
+        scratch = (float *)step->scratch + (scratch - (float *)step->scratch + 1) / 2 * 2;
+        tn_column_sums(step->ctx, g.n * g.out[0] * g.out[1] * g.out[2], g.o, step->dout[0].data,
+                       step->din[BIAS].data, scratch);
+    }
+}

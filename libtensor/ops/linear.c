@@ -1,0 +1,112 @@
+/* The fully connected layer: y = x W^T + b. */
+#include "libtensor/internal.h"
+
+enum { X, WEIGHT, BIAS };
+
+typedef struct shape {
+    int64_t rows, in, out;
+} shape;
+
+static shape get_shape(const tn_step *step)
+{
+    shape s = {.in = step->in[WEIGHT].size[1], .out = step->in[WEIGHT].size[0]};
+    s.rows = tn_rows(&step->in[X], &s.in);
+    return s;
+}
+
+static tn_status infer(tn_step *step)
+{
+    const tn_tensor *x = &step->in[X], *w = &step->in[WEIGHT], *b = &step->in[BIAS];
+    if (w->rank != 2 || tn_numel(w) == 0)
+        return tn_step_fail(step, TN_SHAPE, "weight is %s, expected (outputs, inputs)", tn_shape(w).text);
+    if (x->rank < 1 || x->rank == 5)
+        return tn_step_fail(step, TN_SHAPE, "x is %s, expected (..., %lld)", tn_shape(x).text,
+                            (long long)w->size[1]);
+    if (x->size[x->rank - 1] != w->size[1])
+        return tn_step_fail(step, TN_SHAPE, "x has %lld features, weight wants %lld",
+                            (long long)x->size[x->rank - 1], (long long)w->size[1]);
+    if (tn_present(step, BIAS) && (b->rank != 1 || b->size[0] != w->size[0]))
+        return tn_step_fail(step, TN_SHAPE, "bias is %s, weight has %lld outputs", tn_shape(b).text,
+                            (long long)w->size[0]);
+    step->out[0] = *x;
+    step->out[0].size[x->rank - 1] = w->size[0];
+    return TN_OK;
+}
+
+static tn_status prepare(tn_step *step)
+{
+    const shape s = get_shape(step);
+    const tn_kernels *kernels = step->ctx->kernels;
+    step->flops = 2.0 * (double)s.rows * (double)s.in * (double)s.out;
+    step->packed_bytes = (tn_packed_floats(kernels, s.in, s.out) + 2 * (size_t)s.out) * sizeof(float);
+    size_t flipped = step->want[X] ? tn_packed_floats(kernels, s.out, s.in) * sizeof(float) : 0;
+    size_t sums = step->want[BIAS] ? tn_column_sums_bytes(s.out) : 0;
+    step->scratch_bytes = flipped > sums ? flipped : sums;
+    return TN_OK;
+}
+
+static void pack(tn_step *step)
+{
+    const shape s = get_shape(step);
+    const tn_kernels *kernels = step->ctx->kernels;
+    float *packed = step->packed, *shift = packed + tn_packed_floats(kernels, s.in, s.out),
+          *scale = shift + s.out;
+    tn_fold_epilogue(step, s.out, step->in[BIAS].data, scale, shift);
+    tn_pack_b(kernels, s.in, s.out, step->in[WEIGHT].data, 1, s.in, scale, packed);
+}
+
+static void forward(tn_step *step)
+{
+    const shape s = get_shape(step);
+    const float *packed = step->packed;
+    tn_gemm_packed(step->ctx, s.rows, s.out, s.in, step->in[X].data, s.in, packed, step->out[0].data, s.out,
+                   packed + tn_packed_floats(step->ctx->kernels, s.in, s.out),
+                   step->epilogue.add ? step->epilogue.residual.data : NULL, s.out, step->epilogue.relu);
+}
+
+/* dx = dy W, dW = dy^T x, db = sum of dy over rows. */
+static void backward(tn_step *step)
+{
+    const shape s = get_shape(step);
+    const float *dy = step->dout[0].data;
+    if (step->din[X].data) {
+        tn_pack_b(step->ctx->kernels, s.out, s.in, step->in[WEIGHT].data, s.in, 1, NULL, step->scratch);
+        tn_gemm_packed(step->ctx, s.rows, s.in, s.out, dy, s.out, step->scratch, step->din[X].data, s.in,
+                       NULL, NULL, 0, false);
+    }
+    if (step->din[WEIGHT].data)
+        tn_gemm_tn(step->ctx, s.out, s.in, s.rows, dy, s.out, step->in[X].data, s.in, step->din[WEIGHT].data,
+                   false);
+    if (step->din[BIAS].data)
+        tn_column_sums(step->ctx, s.rows, s.out, dy, step->din[BIAS].data, step->scratch);
+}
+
+static const tn_case cases[] = {
+    {"2d", {{2, 6, 5}, {2, 3, 5}, {1, 3}}, NULL, false},
+    {"no bias", {{2, 1, 9}, {2, 40, 9}}, NULL, false},
+    {"sequence", {{3, 2, 17, 34}, {2, 33, 34}, {1, 33}}, NULL, false},
+    {"vector", {{1, 8}, {2, 6, 8}, {1, 6}}, NULL, false},
+    {"blocks", {{2, 120, 70}, {2, 66, 70}, {1, 66}}, NULL, false},
+    {0},
+};
+
+const tn_op tn_op_linear = {
+    .name = "linear",
+    .role = {TN_ROLE_DATA, TN_ROLE_WEIGHT, TN_ROLE_WEIGHT},
+    .optional = 1u << BIAS,
+    .outputs = 1,
+    .keep_in = 1u << X,
+    .cases = cases,
+    .infer = infer,
+    .prepare = prepare,
+    .pack = pack,
+    .forward = forward,
+    .backward = backward,
+    .absorb = tn_absorb_epilogue,
+};
+
+tn_var *tn_linear(tn_var *x, tn_var *weight, tn_var *bias)
+{
+    tn_var *in[TN_MAX_IN] = {x, weight, bias};
+    return tn_apply(x->graph, &tn_op_linear, in, NULL);
+}

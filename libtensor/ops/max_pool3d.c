@@ -1,0 +1,121 @@
+/* Maximum over windows. Of equal values the first in order of T, H, W has the gradient, as in PyTorch. */
+#include "libtensor/ops/pool3d.h"
+
+static tn_status prepare(tn_step *step)
+{
+    const tn_pool3d_attr *attr = step->node->attr;
+    const int64_t n = tn_numel(&step->out[0]);
+    step->flops = (double)n * attr->kernel[0] * attr->kernel[1] * attr->kernel[2];
+    if (step->training)
+        step->saved_bytes = (size_t)n * sizeof(int32_t); /* where each maximum is: t, h, w in its sample */
+    return TN_OK;
+}
+
+/* Takes over what is larger, or not a number, from one input pixel. */
+static void take(const float *x, int64_t channels, float *best, int32_t *where, int32_t position)
+{
+    for (int64_t c = 0; c < channels; c++) {
+        const bool larger = x[c] > best[c] || x[c] != x[c];
+        best[c] = larger ? x[c] : best[c];
+        if (where)
+            where[c] = larger ? position : where[c];
+    }
+}
+
+/* One row of output pixels. */
+static void forward_task(void *arg, int64_t task, int thread)
+{
+    (void)thread;
+    const tn_step *step = arg;
+    const tn_tensor *x = &step->in[0], *y = &step->out[0];
+    const int64_t channels = x->size[1], oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
+    const int64_t n = task / y->size[3] / y->size[2];
+    int64_t t0, t1, h0, h1, w0, w1;
+    pool_window(step, 0, ot, &t0, &t1);
+    pool_window(step, 1, oh, &h0, &h1);
+    for (int64_t ow = 0; ow < y->size[4]; ow++) {
+        const int64_t at = pool_pixel(y, n, ot, oh, ow);
+        float *best = y->data + at;
+        int32_t *where = step->training ? (int32_t *)step->saved + at : NULL;
+        pool_window(step, 2, ow, &w0, &w1);
+        /* A window always holds a pixel, because padding is at most half the kernel. */
+        const int32_t first = (int32_t)((t0 * x->size[3] + h0) * x->size[4] + w0);
+        for (int64_t c = 0; c < channels; c++)
+            best[c] = x->data[pool_pixel(x, n, t0, h0, w0) + c];
+        for (int64_t c = 0; where && c < channels; c++)
+            where[c] = first;
+        for (int64_t t = t0; t < t1; t++)
+            for (int64_t h = h0; h < h1; h++)
+                for (int64_t w = w0; w < w1; w++)
+                    take(x->data + pool_pixel(x, n, t, h, w), channels, best, where,
+                         (int32_t)((t * x->size[3] + h) * x->size[4] + w));
+    }
+}
+
+static void forward(tn_step *step)
+{
+    const tn_tensor *y = &step->out[0];
+    tn_parallel(step->ctx, y->size[0] * y->size[2] * y->size[3], forward_task, step);
+}
+
+/* One row of input pixels gathers from the windows that hold it, so that no two tasks write to one place. */
+static void backward_task(void *arg, int64_t task, int thread)
+{
+    (void)thread;
+    const tn_step *step = arg;
+    const tn_tensor *x = &step->in[0], *y = &step->out[0];
+    const int64_t channels = x->size[1], h = task % x->size[3], t = task / x->size[3] % x->size[2];
+    const int64_t n = task / x->size[3] / x->size[2];
+    int64_t t0, t1, h0, h1, w0, w1;
+    pool_covering(step, 0, t, &t0, &t1);
+    pool_covering(step, 1, h, &h0, &h1);
+    for (int64_t w = 0; w < x->size[4]; w++) {
+        float *dx = step->din[0].data + pool_pixel(x, n, t, h, w);
+        const int32_t here = (int32_t)((t * x->size[3] + h) * x->size[4] + w);
+        pool_covering(step, 2, w, &w0, &w1);
+        for (int64_t c = 0; c < channels; c++)
+            dx[c] = 0.0f;
+        for (int64_t ot = t0; ot < t1; ot++)
+            for (int64_t oh = h0; oh < h1; oh++)
+                for (int64_t ow = w0; ow < w1; ow++) {
+                    const int64_t at = pool_pixel(y, n, ot, oh, ow);
+                    const int32_t *where = (const int32_t *)step->saved + at;
+                    const float *dy = step->dout[0].data + at;
+                    for (int64_t c = 0; c < channels; c++)
+                        dx[c] += where[c] == here ? dy[c] : 0.0f;
+                }
+    }
+}
+
+static void backward(tn_step *step)
+{
+    const tn_tensor *x = &step->in[0];
+    tn_parallel(step->ctx, x->size[0] * x->size[2] * x->size[3], backward_task, step);
+}
+
+static tn_status infer(tn_step *step)
+{
+    TN_TRY(pool_infer(step));
+    const tn_tensor *x = &step->in[0];
+    if (x->size[2] * x->size[3] * x->size[4] > INT32_MAX)
+        return tn_step_fail(step, TN_UNSUPPORTED, "x is %s, too many pixels in a sample", tn_shape(x).text);
+    return TN_OK;
+}
+
+const tn_op tn_op_max_pool3d = {
+    .name = "max_pool3d",
+    .role = {TN_ROLE_DATA},
+    .outputs = 1,
+    .attr_size = sizeof(tn_pool3d_attr),
+    .cases = pool_cases,
+    .infer = infer,
+    .prepare = prepare,
+    .forward = forward,
+    .backward = backward,
+};
+
+tn_var *tn_max_pool3d(tn_var *x, tn_pool3d_attr attr)
+{
+    tn_var *in[TN_MAX_IN] = {x};
+    return tn_apply(x->graph, &tn_op_max_pool3d, in, &attr);
+}

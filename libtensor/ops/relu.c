@@ -1,0 +1,69 @@
+/* ReLU: max(0, x). Not-a-numbers pass, so that they can be found. */
+#include "libtensor/internal.h"
+
+static tn_status infer(tn_step *step)
+{
+    step->out[0] = step->in[0];
+    return TN_OK;
+}
+
+static tn_status prepare(tn_step *step)
+{
+    step->flops = (double)tn_numel(&step->in[0]);
+    return TN_OK;
+}
+
+enum { GRAIN = 1 << 14 };
+
+static void forward_range(void *arg, int64_t begin, int64_t end)
+{
+    const tn_step *step = arg;
+    const float *x = step->in[0].data;
+    float *y = step->out[0].data;
+    for (int64_t i = begin; i < end; i++)
+        y[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+static void forward(tn_step *step)
+{
+    tn_parallel_ranges(step->ctx, tn_numel(&step->in[0]), GRAIN, forward_range, step);
+}
+
+static void backward_range(void *arg, int64_t begin, int64_t end)
+{
+    const tn_step *step = arg;
+    const float *y = step->out[0].data, *dy = step->dout[0].data;
+    float *dx = step->din[0].data;
+    for (int64_t i = begin; i < end; i++)
+        dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+}
+
+static void backward(tn_step *step)
+{
+    tn_parallel_ranges(step->ctx, tn_numel(&step->in[0]), GRAIN, backward_range, step);
+}
+
+static const tn_case cases[] = {
+    {"vector", {{1, 37}}, NULL, false},
+    {"5d", {{5, 2, 3, 2, 3, 5}}, NULL, false},
+    {"long", {{2, 3, 12000}}, NULL, false},
+    {0},
+};
+
+const tn_op tn_op_relu = {
+    .name = "relu",
+    .role = {TN_ROLE_DATA},
+    .outputs = 1,
+    .keep_out = 1,
+    .cases = cases,
+    .infer = infer,
+    .prepare = prepare,
+    .forward = forward,
+    .backward = backward,
+};
+
+tn_var *tn_relu(tn_var *x)
+{
+    tn_var *in[TN_MAX_IN] = {x};
+    return tn_apply(x->graph, &tn_op_relu, in, NULL);
+}
