@@ -1,0 +1,175 @@
+/* Gradients of the LSTM: back through time in the same tasks as forward, then products over all steps. */
+#include "libtensor/ops/lstm.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+static size_t gradient_floats(const lstm_shape *s)
+{
+    return (size_t)(s->directions * s->n * s->t * 4 * s->h);
+}
+
+/* Scratch: gradients before the activations (as the gates lie), packed W_hh and W_ih of each direction for
+ * products with them from the left, and sums for the biases. */
+static size_t recurrent_floats(const tn_step *step, const lstm_shape *s)
+{
+    return tn_packed_floats(step->ctx->kernels, 4 * s->h, s->h);
+}
+
+static size_t input_floats(const tn_step *step, const lstm_shape *s)
+{
+    return tn_packed_floats(step->ctx->kernels, 4 * s->h, s->i);
+}
+
+void lstm_prepare_backward(tn_step *step, const lstm_shape *s)
+{
+    const size_t floats =
+        gradient_floats(s) + (size_t)s->directions * (recurrent_floats(step, s) + input_floats(step, s));
+    step->scratch_bytes = (floats + 1) / 2 * 2 * sizeof(float) + tn_column_sums_bytes(4 * s->h);
+    step->thread_scratch_bytes = (size_t)(2 * LSTM_ROWS * s->h) * sizeof(float); /* dh, dc */
+}
+
+static float *pre_activation(const tn_step *step, const lstm_shape *s, int64_t d, int64_t n, int64_t t)
+{
+    return (float *)step->scratch + ((d * s->n + n) * s->t + t) * 4 * s->h;
+}
+
+static float *packed_recurrent(const tn_step *step, const lstm_shape *s, int64_t d)
+{
+    return (float *)step->scratch + gradient_floats(s) +
+           (size_t)d * (recurrent_floats(step, s) + input_floats(step, s));
+}
+
+static float *packed_input(const tn_step *step, const lstm_shape *s, int64_t d)
+{
+    return packed_recurrent(step, s, d) + recurrent_floats(step, s);
+}
+
+/* One row, one step. dh is dL/dh_t; dc is dL/dc_t from the step after and becomes that of the step before. */
+static void deactivate(int64_t h, const float *gates, const float *previous, const float *cell,
+                       const float *dh, float *dc, float *out)
+{
+    const float *i = gates, *f = gates + h, *g = gates + 2 * h, *o = gates + 3 * h;
+    for (int64_t j = 0; j < h; j++) {
+        const float squashed = tanhf(cell[j]);
+        const float d = dc[j] + dh[j] * o[j] * (1.0f - squashed * squashed);
+        out[j] = d * g[j] * i[j] * (1.0f - i[j]);
+        out[h + j] = (previous ? d * previous[j] : 0.0f) * f[j] * (1.0f - f[j]);
+        out[2 * h + j] = d * i[j] * (1.0f - g[j] * g[j]);
+        out[3 * h + j] = dh[j] * squashed * o[j] * (1.0f - o[j]);
+        dc[j] = d * f[j];
+    }
+}
+
+/* dh = dy_t + (gradients of step `after`) W_hh for all rows of the task; after < 0: dy_t alone. */
+static void output_gradient(const tn_step *step, const lstm_shape *s, int64_t d, int64_t n, int64_t rows,
+                            int64_t t, int64_t after, float *dh)
+{
+    const tn_kernels *kernels = step->ctx->kernels;
+    const float *a = after < 0 ? NULL : pre_activation(step, s, d, n, after);
+    for (int64_t j = 0; j < s->h; j += kernels->nr) {
+        const float *panel = packed_recurrent(step, s, d) + j * 4 * s->h;
+        const tn_brgemm product = {.m = rows,
+                                   .n = (int)tn_min(kernels->nr, s->h - j),
+                                   .k = 4 * s->h,
+                                   .batch = after < 0 ? 0 : 1,
+                                   .a = &a,
+                                   .b = &panel,
+                                   .lda = s->t * 4 * s->h,
+                                   .c = dh + j,
+                                   .ldc = s->h,
+                                   .residual = lstm_output(s, step->dout[0].data, d, n, t) + j,
+                                   .ldr = s->t * s->directions * s->h};
+        kernels->brgemm(&product);
+    }
+}
+
+static void backward_task(void *arg, int64_t task, int thread)
+{
+    const tn_step *step = arg;
+    const lstm_shape s = lstm_get_shape(step);
+    const int64_t d = task % s.directions, begin = task / s.directions * LSTM_ROWS;
+    const int64_t rows = tn_min(LSTM_ROWS, s.n - begin);
+    float *dh = tn_thread_scratch(step, thread), *dc = dh + LSTM_ROWS * s.h;
+    memset(dc, 0, (size_t)(rows * s.h) * sizeof *dc);
+    for (int64_t k = s.t - 1; k >= 0; k--) {
+        const int64_t t = d ? s.t - 1 - k : k, before = d ? t + 1 : t - 1, after = d ? t - 1 : t + 1;
+        output_gradient(step, &s, d, begin, rows, t, k == s.t - 1 ? -1 : after, dh);
+        for (int64_t row = 0; row < rows; row++) {
+            const int64_t n = begin + row;
+            float *out = pre_activation(step, &s, d, n, t);
+            if (t < tn_length(&step->in[LSTM_LENGTHS], n, s.t)) {
+                deactivate(s.h, lstm_gates(step, &s, d, n, t),
+                           k > 0 ? lstm_cell(step, &s, d, n, before) : NULL, lstm_cell(step, &s, d, n, t),
+                           dh + row * s.h, dc + row * s.h, out);
+            } else {
+                memset(out, 0, 4 * (size_t)s.h * sizeof *out);
+                memset(dc + row * s.h, 0, (size_t)s.h * sizeof *dc);
+            }
+        }
+    }
+}
+
+/* dW_hh = sum over rows and steps of gradients_t^T h_{t-1}: one product a row, added up in order. */
+typedef struct recurrent_job {
+    const tn_step *step;
+    int64_t d;
+    float *dw;
+} recurrent_job;
+
+static void recurrent_task(void *arg, int64_t gate, int thread)
+{
+    (void)thread;
+    const recurrent_job *job = arg;
+    const lstm_shape s = lstm_get_shape(job->step);
+    float *dw = job->dw + gate * s.h * s.h;
+    memset(dw, 0, (size_t)(s.h * s.h) * sizeof *dw);
+    for (int64_t n = 0; n < s.n && s.t > 1; n++) {
+        const float *a = pre_activation(job->step, &s, job->d, n, job->d ? 0 : 1) + gate * s.h;
+        const float *h = lstm_output(&s, job->step->out[0].data, job->d, n, job->d ? 1 : 0);
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)s.h, (int)s.h, (int)(s.t - 1), 1.0f, a,
+                    (int)(4 * s.h), h, (int)(s.directions * s.h), 1.0f, dw, (int)s.h);
+    }
+}
+
+static void weight_gradients(tn_step *step, const lstm_shape *s, int64_t d)
+{
+    const tn_tensor *dw = &step->din[LSTM_WEIGHTS + 4 * d];
+    const float *gradients = pre_activation(step, s, d, 0, 0);
+    if (dw[LSTM_W_IH].data)
+        tn_gemm_tn(step->ctx, 4 * s->h, s->i, s->n * s->t, gradients, 4 * s->h, step->in[LSTM_X].data, s->i,
+                   dw[LSTM_W_IH].data, false);
+    if (dw[LSTM_W_HH].data) {
+        recurrent_job job = {step, d, dw[LSTM_W_HH].data};
+        tn_parallel(step->ctx, 4, recurrent_task, &job);
+    }
+    for (int b = LSTM_B_IH; b <= LSTM_B_HH; b++) {
+        if (!dw[b].data)
+            continue;
+        float *sums = (float *)step->scratch +
+                      (gradient_floats(s) +
+                       (size_t)s->directions * (recurrent_floats(step, s) + input_floats(step, s)) + 1) /
+                          2 * 2;
+        tn_column_sums(step->ctx, s->n * s->t, 4 * s->h, gradients, dw[b].data, sums);
+    }
+}
+
+void lstm_backward(tn_step *step)
+{
+    const lstm_shape s = lstm_get_shape(step);
+    const tn_kernels *kernels = step->ctx->kernels;
+    for (int64_t d = 0; d < s.directions; d++) {
+        const tn_tensor *w = &step->in[LSTM_WEIGHTS + 4 * d];
+        tn_pack_b(kernels, 4 * s.h, s.h, w[LSTM_W_HH].data, s.h, 1, NULL, packed_recurrent(step, &s, d));
+        tn_pack_b(kernels, 4 * s.h, s.i, w[LSTM_W_IH].data, s.i, 1, NULL, packed_input(step, &s, d));
+    }
+    tn_parallel(step->ctx, s.directions * tn_ceil_div(s.n, LSTM_ROWS), backward_task, step);
+    for (int64_t d = 0; d < s.directions; d++) {
+        weight_gradients(step, &s, d);
+        float *dx = step->din[LSTM_X].data;
+        if (dx)
+            tn_gemm_packed(step->ctx, s.n * s.t, s.i, 4 * s.h, pre_activation(step, &s, d, 0, 0), 4 * s.h,
+                           packed_input(step, &s, d), dx, s.i, NULL, d ? dx : NULL, s.i, false);
+    }
+}
