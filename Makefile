@@ -66,6 +66,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 
 # Other flags or another compiler make other objects.
 $(BUILD)/flags: FORCE
+	@pkg-config --exists $(PACKAGES) 2>/dev/null || \
+	    { echo 'packages are missing: .ci/deps installs them (NO_DEPS=1 .ci/deps lists them)' >&2; exit 1; }
 	@mkdir -p $(@D)
 	@echo '$(CC) $(subst ','"'"',$(CFLAGS_ALL) $(PKG_CFLAGS))' | cmp -s - $@ || \
 	    echo '$(CC) $(subst ','"'"',$(CFLAGS_ALL) $(PKG_CFLAGS))' > $@
@@ -134,8 +136,8 @@ install: all
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libvalence.a
 	install -m 644 weights/labels/*.txt $(DESTDIR)$(PREFIX)/share/valence/labels
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: valence' 'Description: audiovisual group-emotion recognition' \
-	    'Version: $(VERSION)' 'Requires.private: $(PACKAGES)' 'Cflags: -I$${prefix}/include/valence' \
-	    'Libs: -L$${prefix}/lib -lvalence' 'Libs.private: -lm -pthread' \
+	    'Version: $(VERSION)' 'Requires: $(PACKAGES)' 'Cflags: -I$${prefix}/include/valence' \
+	    'Libs: -L$${prefix}/lib -lvalence -lm -pthread' \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/valence.pc
 
 clean:
