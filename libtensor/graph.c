@@ -279,7 +279,7 @@ int tn_set_trainable(tn_graph *graph, const char *prefix, bool trainable)
     int count = 0;
     for (size_t i = 0; i < graph->var_count; i++) {
         tn_var *var = graph->vars[i];
-        if (var->kind == TN_VAR_NODE)
+        if (var->kind == TN_VAR_NODE || !var->name) /* no name: memory ran out while it was declared */
             continue;
         const bool whole = length == 0 ? is_parameter(var) : strcmp(var->name, prefix) == 0;
         if (whole || (length && strncmp(var->name, prefix, length) == 0 && var->name[length] == '.')) {
