@@ -28,6 +28,7 @@ static tn_status make(tn_plan *plan, const tn_input_shape *shapes, int shape_cou
     plan->values = tn_zalloc(plan->ctx, graph->var_count, sizeof *plan->values);
     if (!plan->values)
         return TN_NOMEM;
+    plan->value_count = graph->var_count;
     TN_TRY(plan_build(plan, shapes, shape_count));
     TN_TRY(plan_lay_out(plan));
     if (plan->debug)
@@ -83,9 +84,15 @@ void tn_plan_destroy(tn_plan *plan)
 
 /* ---- reading --------------------------------------------------------------------------------------- */
 
+/* Whether the var was there when the plan was made. */
+static bool knows(const tn_plan *plan, const tn_var *var)
+{
+    return var->kind != TN_VAR_POISON && (size_t)var->id < plan->value_count;
+}
+
 tn_tensor tn_plan_value(const tn_plan *plan, const tn_var *var)
 {
-    if (var->kind == TN_VAR_POISON)
+    if (!knows(plan, var))
         return (tn_tensor){0};
     if (plan_is_parameter(var))
         return tn_view((float *)tn_value_const(var), var->rank, var->size);
@@ -99,7 +106,7 @@ tn_tensor tn_plan_value(const tn_plan *plan, const tn_var *var)
 
 tn_tensor tn_plan_grad(const tn_plan *plan, const tn_var *var)
 {
-    if (var->kind == TN_VAR_POISON)
+    if (!knows(plan, var))
         return (tn_tensor){0};
     tn_tensor t = plan_at(plan, var)->grad;
     if (var != plan->loss && var->kind == TN_VAR_NODE)

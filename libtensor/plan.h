@@ -48,6 +48,7 @@ struct tn_plan {
     bool debug;         /* NaN before, canaries around */
     tn_var *loss;       /* training: what is differentiated */
     plan_value *values; /* one for each var of the graph, by id */
+    size_t value_count; /* the graph may grow later */
     plan_step **steps;  /* in order */
     int step_count;
     plan_buffer *buffers; /* all of the slab */
