@@ -208,6 +208,15 @@ static tn_status append_name(tn_step *step, const char *name)
     return step->fused ? TN_OK : TN_NOMEM;
 }
 
+/* An epilogue reads its residual from the slab, where no parameter is. */
+static bool can_be_taken_in(const plan_step *p, int slot)
+{
+    for (int i = 0; i < TN_MAX_IN; i++)
+        if (i != slot && p->in[i] && p->step.node->op->role[i] == TN_ROLE_DATA && plan_is_parameter(p->in[i]))
+            return false;
+    return true;
+}
+
 /* Lets every step take in the steps behind it. It then runs where the last of them stood: by then whatever
  * that one read besides is there. */
 static tn_status take_in_what_follows(tn_plan *plan, int s)
@@ -217,7 +226,8 @@ static tn_status take_in_what_follows(tn_plan *plan, int s)
     int at = s, slot = 0;
     while (!is_output(plan, p->out[0])) {
         const int reader = only_reader(plan, p->out[0], &slot);
-        if (reader < 0 || !step->node->op->absorb(step, plan->steps[reader]->step.node, slot))
+        if (reader < 0 || !can_be_taken_in(plan->steps[reader], slot) ||
+            !step->node->op->absorb(step, plan->steps[reader]->step.node, slot))
             break;
         plan_step *taken = plan->steps[reader];
         if (step->epilogue.add && !step->epilogue.residual_var)
