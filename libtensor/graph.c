@@ -82,6 +82,8 @@ static tn_var *declare(tn_graph *graph, tn_var_kind kind, const char *name, int 
     for (int i = 0; i < rank; i++)
         if (size[i] < 0 && !(kind == TN_VAR_INPUT && size[i] == TN_ANY))
             return tn_poison(graph, TN_RANGE, "%s: size %lld of axis %d", name, (long long)size[i], i);
+    if (!tn_size_fits(rank, size))
+        return tn_poison(graph, TN_RANGE, "%s: more elements than there can be", name);
     if (tn_find(graph, name))
         return tn_poison(graph, TN_RANGE, "%s: the name is taken", name);
     tn_var *var = new_var(graph, kind);

@@ -203,6 +203,9 @@ typedef struct tn_shape_text {
 } tn_shape_text;
 tn_shape_text tn_shape(const tn_tensor *t);
 
+/* Whether there are at most 2^40 elements (4 TB), so that products of a few sizes cannot overflow. */
+bool tn_size_fits(int rank, const int64_t *size);
+
 static inline bool tn_same_size(const tn_tensor *a, const tn_tensor *b)
 {
     if (a->rank != b->rank)

@@ -25,6 +25,9 @@ static tn_status set_input(tn_plan *plan, tn_var *var, const tn_input_shape *sha
                            (long long)shape->size[i], (long long)var->size[i]);
         t->size[i] = shape->size[i];
     }
+    if (!tn_size_fits(var->rank, t->size))
+        return tn_fail(plan->ctx, TN_RANGE, "input %s: %s are more elements than there can be", var->name,
+                       tn_shape(t).text);
     plan_at(plan, var)->missing = false;
     return TN_OK;
 }
@@ -142,6 +145,9 @@ static tn_status add_step(tn_plan *plan, tn_node *node)
         for (int axis = 0; axis < step->out[o].rank; axis++)
             if (step->out[o].size[axis] < 0)
                 return tn_step_fail(step, TN_SHAPE, "the output would be %s", tn_shape(&step->out[o]).text);
+        if (!tn_size_fits(step->out[o].rank, step->out[o].size))
+            return tn_step_fail(step, TN_RANGE, "the output would be %s, more elements than there can be",
+                                tn_shape(&step->out[o]).text);
         tn_set_layout(&step->out[o]);
         plan_value *v = plan_at(plan, node->out[o]);
         v->value = step->out[o];

@@ -26,6 +26,17 @@ int64_t tn_numel(const tn_tensor *t)
     return n;
 }
 
+bool tn_size_fits(int rank, const int64_t *size)
+{
+    int64_t left = (int64_t)1 << 40;
+    for (int i = 0; i < rank; i++) {
+        if (size[i] > left)
+            return false;
+        left /= tn_max(1, size[i]);
+    }
+    return true;
+}
+
 /* Axes of a copy, outermost first. */
 typedef struct copy_axes {
     int count;
