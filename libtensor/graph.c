@@ -154,6 +154,17 @@ static char *node_name(tn_graph *graph, const tn_op *op, tn_var *const *in, int 
     return tn_strdup(graph->ctx, text);
 }
 
+/* Weights are packed before anything is computed, so they must be parameters. A parameter is row-major, which
+ * is not how an op sees activations of rank 5. */
+static bool input_kind_fits(const tn_op *op, int i, const tn_var *var)
+{
+    const bool parameter = var->kind == TN_VAR_PARAM || var->kind == TN_VAR_BUFFER;
+    const tn_role role = op->role[i];
+    if (role == TN_ROLE_WEIGHT || role == TN_ROLE_MEAN || role == TN_ROLE_VARIANCE)
+        return parameter;
+    return !parameter || var->rank != 5;
+}
+
 /* Checks what can be checked without shapes; true when the inputs can be used. */
 static bool inputs_fit(tn_graph *graph, const tn_op *op, tn_var *const *in)
 {
@@ -168,6 +179,12 @@ static bool inputs_fit(tn_graph *graph, const tn_op *op, tn_var *const *in)
             return false;
         if (in[i]->graph != graph) {
             tn_poison(graph, TN_RANGE, "%s: input %d belongs to another graph", op->name, i);
+            return false;
+        }
+        if (!input_kind_fits(op, i, in[i])) {
+            tn_poison(graph, TN_UNSUPPORTED, "%s: input %d is %s parameter%s", op->name, i,
+                      op->role[i] == TN_ROLE_DATA ? "a" : "not a",
+                      op->role[i] == TN_ROLE_DATA ? " of rank 5" : "");
             return false;
         }
     }

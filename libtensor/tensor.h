@@ -194,7 +194,8 @@ int tn_set_trainable(tn_graph *graph, const char *prefix, bool trainable);
 bool tn_is_trainable(const tn_var *var);
 
 /* ---- operations ------------------------------------------------------------------------------------
- * Shapes are in logical order. Optional vars may be NULL. Formulas are PyTorch's where nothing else is said.
+ * Shapes are in logical order. Optional vars may be NULL. Weights, biases and statistics are parameters and
+ * buffers; activations are not, where they have rank 5. Formulas are PyTorch's where nothing else is said.
  */
 
 typedef struct tn_conv3d_attr {
