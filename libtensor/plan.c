@@ -94,9 +94,9 @@ tn_tensor tn_plan_value(const tn_plan *plan, const tn_var *var)
 {
     if (!knows(plan, var))
         return (tn_tensor){0};
-    if (plan_is_parameter(var))
-        return tn_view((float *)tn_value_const(var), var->rank, var->size);
     const tn_var *source = plan_resolve(plan, (tn_var *)var);
+    if (plan_is_parameter(source))
+        return tn_view((float *)tn_value_const(source), source->rank, source->size);
     tn_tensor t = plan_at(plan, source)->value;
     /* Other values share memory with what comes later. */
     if (!var->output && var->kind != TN_VAR_INPUT)
