@@ -3,6 +3,7 @@
  */
 #include "tests/common/network.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,7 +114,7 @@ static void masks_depend_on_seed_step_and_sample_only(void **state)
     (void)state;
     net n = net_open(2);
     tn_dropout_attr half = {0.5f, false};
-    tn_output(tn_dropout(tn_input(n.graph, "x", 2, SIZE(TN_ANY, 50)), half), "y");
+    tn_output(tn_dropout(tn_relu(tn_input(n.graph, "x", 2, SIZE(TN_ANY, 50))), half), "y");
     float *all = dropped(&n, 4, 11, 2, 0);
     float *tail = dropped(&n, 2, 11, 2, 2); /* the last two rows, by another worker */
     assert_memory_equal(all + 100, tail, 100 * sizeof *tail);
@@ -181,6 +182,80 @@ static void canaries_tell_who_wrote_past_the_end(void **state)
             assert_ok(n.ctx, tn_plan_check(plan));
         }
     tn_plan_destroy(plan);
+    net_close(&n);
+}
+
+/* An op that leaves the last element of all that it should write as it is. */
+static tn_status forgetful_infer(tn_step *step)
+{
+    step->out[0] = step->in[0];
+    return TN_OK;
+}
+
+static tn_status forgetful_prepare(tn_step *step)
+{
+    step->saved_bytes = step->scratch_bytes = step->thread_scratch_bytes = 64;
+    return TN_OK;
+}
+
+/* Passes on what it finds in `from`, where it has written nothing but the first element. */
+static void forget(float *to, const tn_tensor *like, const float *from)
+{
+    const int64_t last = tn_numel(like) - 1;
+    for (int64_t i = 0; i < last; i++)
+        to[i] = from && i > 0 ? from[i] : 1;
+}
+
+static void forgetful_forward(tn_step *step)
+{
+    const float *const from[3] = {step->scratch, step->thread_scratch, step->saved};
+    for (int i = 0; i < 3; i++)
+        forget(step->out[0].data + 4 * i, &(tn_tensor){.rank = 1, .size = {5}}, from[i]);
+    forget(step->out[0].data + 12, &(tn_tensor){.rank = 1, .size = {4}}, NULL);
+}
+
+static void forgetful_backward(tn_step *step)
+{
+    for (int i = 0; i < 2; i++)
+        forget(step->din[i].data, &step->din[i], NULL);
+}
+
+static const tn_op forgetful = {
+    .name = "forgetful",
+    .role = {TN_ROLE_DATA, TN_ROLE_DATA},
+    .outputs = 1,
+    .infer = forgetful_infer,
+    .prepare = forgetful_prepare,
+    .forward = forgetful_forward,
+    .backward = forgetful_backward,
+};
+
+static void a_debug_plan_shows_what_was_not_written(void **state)
+{
+    (void)state;
+    net n = net_open(1);
+    tn_var *in[TN_MAX_IN] = {tn_input(n.graph, "x", 1, SIZE(16)), tn_param(n.graph, "p", 1, SIZE(16))};
+    tn_output(tn_apply(n.graph, &forgetful, in, NULL), "y");
+    tn_set_trainable(n.graph, "x", true);
+    assert_ok(n.ctx, net_fill(n.graph));
+    for (int debug = 0; debug < 2; debug++) {
+        tn_plan *plan = NULL;
+        tn_plan_options options = {.mode = TN_TRAINING, .loss = tn_find(n.graph, "y"), .debug = debug};
+        assert_ok(n.ctx, net_plan(&n, options, SIZE(16), 1, &plan));
+        tn_plan_forward(plan);
+        tn_plan_backward(plan);
+        float *y = net_value(plan, "y");
+        for (int i = 0; i < 12; i++) /* 1, then scratch, thread scratch, saved */
+            assert_int_equal(isnan(y[i]) != 0, debug && i % 4);
+        assert_int_equal(isnan(y[15]) != 0, debug);
+        free(y);
+        for (int i = 0; i < 2; i++) {
+            const tn_tensor grad = tn_plan_grad(plan, in[i]);
+            assert_true(grad.data[0] == 1);
+            assert_int_equal(isnan(grad.data[15]) != 0, debug);
+        }
+        tn_plan_destroy(plan);
+    }
     net_close(&n);
 }
 
@@ -283,6 +358,7 @@ int main(void)
         cmocka_unit_test(masks_depend_on_seed_step_and_sample_only),
         cmocka_unit_test(buffers_share_memory_and_nothing_shows),
         cmocka_unit_test(canaries_tell_who_wrote_past_the_end),
+        cmocka_unit_test(a_debug_plan_shows_what_was_not_written),
         cmocka_unit_test(every_allocation_can_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
