@@ -272,6 +272,7 @@ ATTR(strided, 2, 2, 2, 0, 0, 0);
 ATTR(wide, 1, 3, 2, 2, 0, 3);
 ATTR(flat, 1, 1, 1, 0, 1, 1);
 ATTR(sparse, 3, 3, 3, 0, 0, 0);
+ATTR(far, 1, 1, 1, 1, 2, 3);
 
 static const tn_case cases[] = {
     {"1x1x1", {{5, 2, 5, 2, 3, 4}, {5, 7, 5, 1, 1, 1}, {1, 7}}, &plain, false},
@@ -286,6 +287,7 @@ static const tn_case cases[] = {
     {"odd kernel", {{5, 1, 2, 3, 9, 8}, {5, 3, 2, 4, 2, 5}, {1, 3}}, &wide, false},
     {"conv2d", {{5, 3, 4, 1, 6, 5}, {5, 6, 4, 1, 3, 3}, {1, 6}}, &flat, false},
     {"stride past the kernel", {{5, 1, 3, 4, 7, 8}, {5, 4, 3, 2, 1, 2}}, &sparse, false},
+    {"padding past the kernel", {{5, 1, 2, 2, 3, 3}, {5, 3, 2, 1, 1, 1}, {1, 3}}, &far, false},
     {0},
 };
 
