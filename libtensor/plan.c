@@ -226,26 +226,29 @@ static void enter(const tn_plan *plan, plan_step *p, int phase)
 }
 
 /* Parameters may have moved or changed since they were last looked at. */
+static void refresh_step(plan_step *p)
+{
+    for (int i = 0; i < TN_MAX_IN; i++)
+        if (p->in[i] && plan_is_parameter(p->in[i]))
+            p->step.in[i].data = (float *)tn_value_const(p->in[i]);
+    if (p->step.node->op->pack)
+        p->step.node->op->pack(&p->step);
+}
+
 void tn_plan_refresh(tn_plan *plan)
 {
-    for (int s = 0; s < plan->step_count; s++) {
-        plan_step *p = plan->steps[s];
-        for (int i = 0; i < TN_MAX_IN; i++)
-            if (p->in[i] && plan_is_parameter(p->in[i]))
-                p->step.in[i].data = (float *)tn_value_const(p->in[i]);
-        if (p->step.node->op->pack)
-            p->step.node->op->pack(&p->step);
-    }
+    for (int s = 0; s < plan->step_count; s++)
+        refresh_step(plan->steps[s]);
 }
 
 void tn_plan_forward(tn_plan *plan)
 {
-    if (plan->training)
-        tn_plan_refresh(plan);
     double begin = now();
     for (int s = 0; s < plan->step_count; s++) {
         plan_step *p = plan->steps[s];
         enter(plan, p, 0);
+        if (plan->training)
+            refresh_step(p);
         p->step.node->op->forward(&p->step);
         const double end = now();
         p->step.forward_seconds += end - begin;
