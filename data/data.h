@@ -29,7 +29,7 @@ enum {
     DATA_AUDIO_MAX_RATE = 768000,
     DATA_AUDIO_MAX_CHANNELS = 1024,
     DATA_AUDIO_FREE_SAMPLES = 6000000,
-    DATA_AUDIO_FREE_VALUES = 48000000
+    DATA_AUDIO_FREE_VALUES = 24000000
 };
 
 /* Reads a sound file (WAV, FLAC, Ogg, AIFF: whatever libsndfile opens; the content decides, not the name).
