@@ -27,8 +27,8 @@ typedef struct sink {
     size_t capacity;  /* as many as there will be, or as are allowed */
     SRC_STATE *state; /* NULL: not resampled */
     double ratio;     /* rate wanted / rate of the source */
-    float *in;        /* 2 * CHUNK_SAMPLES: the resampler's input and output */
-    float *resampled; /* the second half of it */
+    float *resampled; /* CHUNK_SAMPLES: the resampler's output */
+    float *in;        /* CHUNK_SAMPLES: its input */
     size_t received;  /* samples pushed, for messages */
     int rate;         /* of what goes to memory */
 } sink;
@@ -51,7 +51,7 @@ static void sink_free(sink *s)
 {
     if (s->state)
         src_delete(s->state);
-    tn_free(s->ctx, s->in);
+    tn_free(s->ctx, s->resampled);
     tn_free(s->ctx, s->samples);
 }
 
@@ -71,10 +71,12 @@ static tn_status sink_init(sink *s, tn_ctx *ctx, const char *name, size_t frames
         s->state = src_new(SRC_SINC_MEDIUM_QUALITY, 1, &error);
         if (!s->state)
             return tn_fail(ctx, TN_NOMEM, "%s: the resampler: %s", name, src_strerror(error));
-        s->in = tn_alloc(ctx, 2 * CHUNK_SAMPLES, sizeof *s->in);
-        if (!s->in)
+        s->resampled = tn_alloc(ctx, 2 * CHUNK_SAMPLES, sizeof *s->resampled);
+        if (!s->resampled)
             return TN_NOMEM;
-        s->resampled = s->in + CHUNK_SAMPLES;
+        /* Behind the output: libsamplerate takes input that has been used up in front of it for an overlap.
+         */
+        s->in = s->resampled + CHUNK_SAMPLES;
         expected = ceil(expected * s->ratio) + 16;
     }
     s->capacity = expected < (double)most ? (size_t)expected : most;

@@ -1,5 +1,6 @@
 """pyAudioAnalysis's short-term features, also with the harmonic ones and as older releases computed them."""
 import inspect
+import types
 
 import numpy as np
 from pyAudioAnalysis import ShortTermFeatures as library
@@ -13,6 +14,30 @@ def window_and_step(rate):
     return int(0.025 * rate), int(0.010 * rate)
 
 
+def _changed(*changes):
+    """The library with parts of its text replaced."""
+    source = inspect.getsource(library)
+    for old, new in changes:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    namespace = {}
+    exec(compile(source, "changed", "exec"), namespace)
+    return types.SimpleNamespace(**namespace)
+
+
+# In harmonic() a number of samples is a float, which NumPy has long refused as a length.
+_WHOLE = ("m = np.round(0.016 * sampling_rate) - 1\n    r = np.correlate",
+          "m = int(np.round(0.016 * sampling_rate) - 1)\n    r = np.correlate")
+NOW = _changed(_WHOLE)
+
+# Up to release 0.3.6: this eps, and no guard where a window is silent. That release's file differs otherwise only
+# in functions that are not called here.
+OLD = _changed(_WHOLE,
+               ("eps = sys.float_info.epsilon", "eps = 0.00000001"),
+               ("Xt = Xt / eps", "Xt = Xt / Xt_max"),
+               ("final_matrix /= eps", "final_matrix /= spec_sum"))
+
+
 def features(samples, rate, module=library):
     """Windows x 34 of mono samples in 16-bit scale."""
     window, step = window_and_step(rate)
@@ -21,31 +46,9 @@ def features(samples, rate, module=library):
     return np.ascontiguousarray(values.T)
 
 
-def _changed(source, *changes):
-    for old, new in changes:
-        assert source.count(old) == 1, old
-        source = source.replace(old, new)
-    namespace = {}
-    exec(compile(source, "changed", "exec"), namespace)
-    return type("Module", (), {k: staticmethod(v) for k, v in namespace.items() if inspect.isfunction(v)})
-
-
-# Up to release 0.3.6: this eps, and no guard where a window is silent. The other differences of that release's
-# file are in functions that are not called here.
-OLD = _changed(inspect.getsource(library),
-               ("eps = sys.float_info.epsilon", "eps = 0.00000001"),
-               ("Xt = Xt / eps", "Xt = Xt / Xt_max"),
-               ("final_matrix /= eps", "final_matrix /= spec_sum"))
-
-# A number of samples is a float there, which NumPy has long refused as a length.
-_WHOLE = _changed(inspect.getsource(library),
-                  ("m = np.round(0.016 * sampling_rate) - 1\n    r = np.correlate",
-                   "m = int(np.round(0.016 * sampling_rate) - 1)\n    r = np.correlate"))
-
-
-def harmonic(samples, rate):
+def harmonic(samples, rate, module=NOW):
     """Windows x 2: harmonic ratio and pitch."""
     window, step = window_and_step(rate)
     signal = library.dc_normalize(np.double(samples) / 2.0 ** 15)
     starts = range(0, len(signal) - window + 1, step)
-    return np.array([_WHOLE.harmonic(signal[s:s + window], rate) for s in starts])
+    return np.array([module.harmonic(signal[s:s + window], rate) for s in starts])
