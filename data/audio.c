@@ -112,8 +112,7 @@ static tn_status sink_resample(sink *s, size_t n, bool last)
         TN_TRY(sink_store(s, s->resampled, (size_t)data.output_frames_gen));
         data.data_in += data.input_frames_used;
         data.input_frames -= data.input_frames_used;
-    } while (data.input_frames > 0 || data.output_frames_gen == CHUNK_SAMPLES ||
-             (last && data.output_frames_gen > 0));
+    } while (data.input_frames > 0 || data.output_frames_gen == CHUNK_SAMPLES);
     return TN_OK;
 }
 

@@ -462,6 +462,26 @@ static void prefixes_are_refused(void **state)
     }
 }
 
+/* Frames that a header announces and that are not there, and a length of 64 bits. */
+static void what_is_announced_is_there(void **state)
+{
+    fixture *f = *state;
+    double x[20000];
+    size_t n;
+    ramp(x, 20000);
+    write_sound(f, "cut.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, x, 20000);
+    struct stat disk;
+    assert_int_equal(stat(f->path, &disk), 0);
+    assert_int_equal(truncate(f->path, disk.st_size / 3 * 2), 0);
+    refuse(f, f->path, 0, TN_FORMAT, "20000 samples are announced");
+    unsigned char *bytes =
+        read_bytes(write_sound(f, "a.wav", SF_FORMAT_RF64 | SF_FORMAT_PCM_16, 16000, 1, x, 20000), &n);
+    assert_memory_equal(bytes + 12, "ds64", 4);
+    put_number(bytes + 28, 1000000); /* its second length */
+    refuse(f, write_bytes(f, "lie.wav", bytes, n), 0, TN_FORMAT, "announces 1000000 bytes, 40000 are there");
+    free(bytes);
+}
+
 /* A small file of much silence. */
 static void what_decodes_to_too_much_is_refused(void **state)
 {
@@ -579,6 +599,7 @@ int main(void)
         TEST(values_that_are_no_numbers_are_refused),
         TEST(a_header_that_lies_is_found_out),
         TEST(prefixes_are_refused),
+        TEST(what_is_announced_is_there),
         TEST(what_decodes_to_too_much_is_refused),
         TEST(what_cannot_be_asked_for_is_refused),
         TEST(memory_that_runs_out_is_an_error),

@@ -56,6 +56,8 @@ def signal(kind, rate, samples):
         "shifted": lambda: 12000 + noise(i, 3) // 64,
         # The mean is not 0, so the silence in the middle is a constant.
         "gaps": lambda: np.where(i < third, tones(i, rate), np.where(i < 2 * third, 0, 9000 + noise(i, 4) // 8)),
+        # After a start as loud as can be, so little that an eps of 1e-8 is more.
+        "quiet": lambda: np.where(i < 100, 32767, noise(i, 6) // 16384),
         "hum": lambda: triangle(i, rate, 97) // 2 + noise(i, 5) // 4096,
     }[kind]()
     return np.clip(x, -32768, 32767).astype(np.int16)
@@ -69,7 +71,8 @@ CASES += [("silence", 16000, 900), ("offset", 16000, 900), ("clipped", 16000, 24
           ("tones", 16000, 400), ("tones", 44100, 1102), ("tones", 44120, 3000)]
 CASES += [("gaps", rate, int(0.2 * rate)) for rate in (8000, 11025, 16000, 44100)]
 CASES = [case + (False,) for case in CASES]
-CASES += [("silence", 16000, 900, True), ("gaps", 16000, 3200, True), ("tones", 16000, 2400, True)]
+CASES += [("silence", 16000, 900, True), ("gaps", 16000, 3200, True), ("tones", 16000, 2400, True),
+          ("quiet", 16000, 1600, True)]
 
 
 def make_cases():
