@@ -52,7 +52,7 @@ static int64_t sample(const char *kind, int64_t i, int64_t rate, int64_t samples
     if (strcmp(kind, "shifted") == 0)
         return 12000 + floor_div(noise(i, 3), 64);
     if (strcmp(kind, "quiet") == 0)
-        return i < 100 ? 32767 : floor_div(noise(i, 6), 16384);
+        return i < 100 ? i % 2 * 65534 - 32767 : floor_div(noise(i, 6), 16384);
     if (strcmp(kind, "hum") == 0)
         return floor_div(triangle(i, rate, 97), 2) + floor_div(noise(i, 5), 4096);
     assert_string_equal(kind, "gaps");

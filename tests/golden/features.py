@@ -57,7 +57,7 @@ def signal(kind, rate, samples):
         # The mean is not 0, so the silence in the middle is a constant.
         "gaps": lambda: np.where(i < third, tones(i, rate), np.where(i < 2 * third, 0, 9000 + noise(i, 4) // 8)),
         # After a start as loud as can be, so little that an eps of 1e-8 is more.
-        "quiet": lambda: np.where(i < 100, 32767, noise(i, 6) // 16384),
+        "quiet": lambda: np.where(i < 100, i % 2 * 65534 - 32767, noise(i, 6) // 16384),
         "hum": lambda: triangle(i, rate, 97) // 2 + noise(i, 5) // 4096,
     }[kind]()
     return np.clip(x, -32768, 32767).astype(np.int16)
