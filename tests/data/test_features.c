@@ -174,6 +174,9 @@ static void assert_digest(const char *name, const data_features *f, const double
 static void recordings_agree(void **state)
 {
     (void)state;
+    /* A test that skips does not come back to free anything. */
+    free(test_data("emodb"));
+    free(test_data("clips"));
     FILE *index = fopen("tests/golden/features/recordings.txt", "r");
     assert_non_null(index);
     size_t count, n = 0;
