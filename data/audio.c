@@ -90,8 +90,11 @@ static tn_status sink_store(sink *s, const float *x, size_t n)
         return tn_fail(s->ctx, TN_RANGE,
                        "%s: decodes to more than %zu samples, the most for a file of its size", s->name,
                        s->capacity);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i]))
+            return tn_fail(s->ctx, TN_FORMAT, "%s: values are too large to be resampled", s->name);
         s->samples[s->count + i] = (double)x[i];
+    }
     s->count += n;
     return TN_OK;
 }
@@ -222,6 +225,7 @@ typedef struct source {
     int fd;        /* -1: not open */
     size_t bytes;  /* of the file */
     sf_count_t at; /* where libsndfile reads next */
+    int error;     /* errno of the first read that failed, or 0 */
     SNDFILE *file; /* NULL: not open */
     SF_INFO info;  /* what libsndfile says of it */
 } source;
@@ -246,10 +250,16 @@ static sf_count_t virtual_seek(sf_count_t offset, int whence, void *user)
 static sf_count_t virtual_read(void *to, sf_count_t count, void *user)
 {
     source *s = user;
-    ssize_t got = count > 0 ? pread(s->fd, to, (size_t)count, (off_t)s->at) : 0;
-    if (got > 0)
-        s->at += got;
-    return got > 0 ? got : 0;
+    ssize_t got;
+    do
+        got = count > 0 ? pread(s->fd, to, (size_t)count, (off_t)s->at) : 0;
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && s->error == 0)
+        s->error = errno;
+    if (got <= 0)
+        return 0;
+    s->at += got;
+    return got;
 }
 
 static sf_count_t virtual_write(const void *from, sf_count_t count, void *user)
@@ -291,6 +301,8 @@ static tn_status source_open(source *s)
 /* Says what libsndfile found wrong, with the first bytes. */
 static tn_status source_refuse(source *s)
 {
+    if (s->error)
+        return tn_fail(s->ctx, TN_IO, "%s: cannot read: %s", s->path, strerror(s->error));
     unsigned char head[8];
     char text[3 * sizeof head + 1] = "", why[160];
     ssize_t got = pread(s->fd, head, sizeof head, 0);
@@ -318,6 +330,9 @@ static tn_status decode(source *s, sink *to, double *chunk)
                            s->path, most, s->bytes);
         TN_TRY(sink_push(to, chunk, (size_t)got, channels));
     }
+    /* libsndfile takes what cannot be read for the file's end. */
+    if (s->error)
+        return tn_fail(s->ctx, TN_IO, "%s: cannot read: %s", s->path, strerror(s->error));
     if (sf_error(s->file) != SF_ERR_NO_ERROR)
         return tn_fail(s->ctx, TN_FORMAT, "%s: damaged behind sample %lld: %s", s->path, (long long)frames,
                        sf_strerror(s->file));

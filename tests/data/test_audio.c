@@ -380,6 +380,18 @@ static void values_that_are_no_numbers_are_refused(void **state)
     }
 }
 
+static void what_overflows_in_the_resampler_is_refused(void **state)
+{
+    fixture *f = *state;
+    float x[4000];
+    data_audio audio;
+    for (size_t i = 0; i < 4000; i++)
+        x[i] = i / 7 % 2 ? 3.4e38f : -3.4e38f;
+    assert_int_equal(data_audio_from(f->ctx, "x", DATA_FLOAT, x, 4000, 1, 8000, 44100, &audio), TN_FORMAT);
+    assert_string_equal(tn_error(f->ctx), "x: values are too large to be resampled");
+    assert_null(audio.samples);
+}
+
 static void put_number(unsigned char *at, uint32_t value)
 {
     for (int i = 0; i < 4; i++)
@@ -597,6 +609,7 @@ int main(void)
         TEST(what_is_no_file_of_sound_is_refused),
         TEST(no_samples_are_refused),
         TEST(values_that_are_no_numbers_are_refused),
+        TEST(what_overflows_in_the_resampler_is_refused),
         TEST(a_header_that_lies_is_found_out),
         TEST(prefixes_are_refused),
         TEST(what_is_announced_is_there),
