@@ -1,9 +1,8 @@
-/* Plans: what making one refuses and says, what it fuses, parameters, views. */
+/* Making plans: what it refuses and says, what it fuses, whose parameters it uses. */
 #include "tests/common/network.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- refusals -------------------------------------------------------------------------------------- */
 
@@ -148,6 +147,30 @@ static void the_first_mistake_in_a_graph_is_the_one_reported(void **state)
                  "conv.weight", "taken");
     assert_null(plan);
     net_close(&n);
+}
+
+static void builders_refuse_what_no_plan_could_use(void **state)
+{
+    (void)state;
+    static const char *const want[] = {"belongs to another graph", "input 1 is missing",
+                                       "w: size -1 of axis 0", "x: size -2 of axis 0", "w: rank 7"};
+    for (int what = 0; what < 5; what++) {
+        net n = net_open(1), other = net_open(1);
+        tn_var *x = tn_input(n.graph, "x", 1, SIZE(what == 3 ? -2 : TN_ANY));
+        tn_output(tn_relu(x), "y");
+        if (what == 0)
+            tn_add(x, tn_input(other.graph, "x", 1, SIZE(TN_ANY)));
+        else if (what == 1)
+            tn_linear(x, NULL, NULL);
+        else if (what == 2)
+            tn_param(n.graph, "w", 1, SIZE(-1));
+        else if (what == 4)
+            tn_param(n.graph, "w", 7, SIZE(1, 1, 1, 1, 1, 1, 1));
+        tn_plan *plan = NULL;
+        ASSERT_ERROR(n.ctx, net_plan(&n, (tn_plan_options){0}, SIZE(4), 1, &plan), TN_RANGE, want[what]);
+        net_close(&n);
+        net_close(&other);
+    }
 }
 
 static void names_are_unique(void **state)
@@ -347,6 +370,26 @@ static void a_parameter_can_be_an_output(void **state)
 
 /* ---- parameters ------------------------------------------------------------------------------------ */
 
+static void parameters_come_in_order_of_creation(void **state)
+{
+    (void)state;
+    net n = net_open(1);
+    tn_var *a = tn_param(n.graph, "b.weight", 1, SIZE(3));
+    tn_var *x = tn_input(n.graph, "x", 1, SIZE(3)), *b = tn_buffer(n.graph, "a", 2, SIZE(1, 2));
+    assert_int_equal(tn_param_count(n.graph), 2);
+    assert_ptr_equal(tn_param_at(n.graph, 0), a);
+    assert_ptr_equal(tn_param_at(n.graph, 1), b);
+    assert_null(tn_param_at(n.graph, 2));
+    assert_true(tn_is_buffer(b) && !tn_is_buffer(a) && !tn_is_buffer(x));
+    assert_true(tn_is_trainable(a) && tn_is_trainable(b) && !tn_is_trainable(x));
+    assert_ptr_equal(tn_find(n.graph, "b.weight"), a);
+    assert_null(tn_find(n.graph, "b"));
+    assert_int_equal(tn_set_trainable(n.graph, "", false), 2);
+    assert_int_equal(tn_var_rank(b), 2);
+    assert_true(tn_var_size(b)[0] == 1 && tn_var_size(b)[1] == 2);
+    net_close(&n);
+}
+
 static void refresh_packs_changed_parameters(void **state)
 {
     (void)state;
@@ -469,94 +512,6 @@ static void frozen_layers_have_no_gradients_and_keep_their_statistics(void **sta
     net_close(&n);
 }
 
-/* ---- views ----------------------------------------------------------------------------------------- */
-
-static void views_are_what_tensor_h_says(void **state)
-{
-    (void)state;
-    net n = net_open(1);
-    tn_var *x = tn_input(n.graph, "x", 5, SIZE(TN_ANY, 3, TN_ANY, TN_ANY, TN_ANY));
-    tn_var *hidden = net_conv(x, "conv", 3, 4, 3, 1), *y = tn_relu(hidden);
-    tn_output(y, "y");
-    assert_ok(n.ctx, net_fill(n.graph));
-    tn_var *weight = tn_find(n.graph, "conv.weight");
-    tn_plan *fast = net_inference(&n, SIZE(2, 3, 4, 5, 6), 5),
-            *plan = net_training(&n, "y", SIZE(2, 3, 4, 5, 6), 5);
-    tn_tensor in = tn_plan_value(plan, x);
-    const int64_t size[5] = {2, 3, 4, 5, 6}, stride[5] = {360, 1, 90, 18, 3};
-    assert_memory_equal(in.size, size, sizeof size);
-    assert_memory_equal(in.stride, stride, sizeof stride);
-    assert_non_null(tn_plan_value(plan, y).data);
-    assert_null(tn_plan_value(plan, hidden).data);
-    assert_null(tn_plan_grad(plan, hidden).data);
-    assert_null(tn_plan_grad(plan, x).data); /* not trainable */
-    assert_non_null(tn_plan_grad(plan, y).data);
-    tn_tensor grad = tn_plan_grad(plan, weight), value = tn_plan_value(plan, weight);
-    const tn_tensor row_major = tn_view(NULL, 5, SIZE(4, 3, 3, 3, 3));
-    assert_memory_equal(grad.stride, row_major.stride, sizeof row_major.stride);
-    assert_memory_equal(value.stride, row_major.stride, sizeof row_major.stride);
-    assert_non_null(grad.data);
-    assert_ptr_equal(value.data, tn_value_const(weight));
-    assert_null(tn_plan_grad(fast, weight).data);
-    assert_null(tn_plan_grad(fast, y).data);
-    /* Vars that came after the plan. */
-    tn_var *late = tn_relu(y);
-    tn_output(late, "late");
-    assert_null(tn_plan_value(plan, late).data);
-    assert_null(tn_plan_grad(plan, late).data);
-    tn_plan_destroy(fast);
-    tn_plan_destroy(plan);
-    net_close(&n);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void profile_sums_runs_up(void **state)
-{
-    (void)state;
-    enum { RUNS = 20 };
-    net n = net_open_residual(1);
-    tn_plan *plan = net_training(&n, "logits", SIZE(2, 3, 4, 16, 16), 5);
-    const tn_plan_info info = tn_plan_get_info(plan);
-    net_randomise_x(plan);
-    double flops = 0, seconds = 0;
-    const double begin = now();
-    /* Sums never fall. A step that kept its last run only would be seen to, in twenty runs. */
-    double *before = calloc((size_t)info.steps, 2 * sizeof *before);
-    assert_non_null(before);
-    for (int run = 0; run < RUNS; run++) {
-        tn_plan_forward(plan);
-        tn_plan_backward(plan);
-        for (int i = 0; i < info.steps; i++) {
-            const tn_step_info step = tn_plan_step(plan, i);
-            assert_true(step.forward_seconds >= before[2 * i] && step.backward_seconds >= before[2 * i + 1]);
-            before[2 * i] = step.forward_seconds;
-            before[2 * i + 1] = step.backward_seconds;
-        }
-    }
-    const double elapsed = now() - begin;
-    for (int i = 0; i < info.steps; i++) {
-        const tn_step_info step = tn_plan_step(plan, i);
-        assert_int_equal(step.runs, RUNS);
-        assert_true(step.forward_seconds > 0 && step.backward_seconds > 0);
-        flops += step.flops;
-        seconds += step.forward_seconds + step.backward_seconds;
-    }
-    free(before);
-    assert_true(flops > 0 && flops == info.flops);
-    assert_true(seconds <= elapsed);
-    tn_plan_reset_profile(plan);
-    const tn_step_info step = tn_plan_step(plan, 0);
-    assert_true(step.runs == 0 && step.forward_seconds == 0 && step.backward_seconds == 0);
-    tn_plan_destroy(plan);
-    net_close(&n);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +522,7 @@ int main(void)
         cmocka_unit_test(weights_must_be_parameters),
         cmocka_unit_test(inputs_must_be_known_and_parameters_have_values),
         cmocka_unit_test(the_first_mistake_in_a_graph_is_the_one_reported),
+        cmocka_unit_test(builders_refuse_what_no_plan_could_use),
         cmocka_unit_test(names_are_unique),
         cmocka_unit_test(outputs_whose_inputs_are_missing_are_left_out),
         cmocka_unit_test(inference_fuses_residual_blocks_and_computes_the_same),
@@ -574,12 +530,11 @@ int main(void)
         cmocka_unit_test(what_others_read_is_not_fused_away),
         cmocka_unit_test(a_parameter_can_be_added),
         cmocka_unit_test(a_parameter_can_be_an_output),
+        cmocka_unit_test(parameters_come_in_order_of_creation),
         cmocka_unit_test(refresh_packs_changed_parameters),
         cmocka_unit_test(bound_values_are_only_read),
         cmocka_unit_test(several_plans_share_a_graph),
         cmocka_unit_test(frozen_layers_have_no_gradients_and_keep_their_statistics),
-        cmocka_unit_test(views_are_what_tensor_h_says),
-        cmocka_unit_test(profile_sums_runs_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
-/* Running plans: gradients of vars that are used more than once, random numbers, memory, and what happens
- * when there is none.
- */
+/* Running plans: gradients of vars that are used more than once, random numbers, views, profiles, memory, and
+ * what happens when there is none. */
 #include "tests/common/network.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- gradients ------------------------------------------------------------------------------------- */
 
@@ -126,6 +126,115 @@ static void masks_depend_on_seed_step_and_sample_only(void **state)
     free(tail);
     free(other_seed);
     free(other_step);
+    net_close(&n);
+}
+
+/* ---- views ----------------------------------------------------------------------------------------- */
+
+static void everything_in_the_slab_is_aligned(void **state)
+{
+    (void)state;
+    net n = net_open_residual(3);
+    for (int debug = 0; debug < 2; debug++) {
+        tn_plan *plan = NULL;
+        tn_plan_options options = {.mode = TN_TRAINING, .loss = tn_find(n.graph, "logits"), .debug = debug};
+        assert_ok(n.ctx, net_plan(&n, options, SIZE(3, 3, 2, 7, 9), 5, &plan));
+        for (int s = 0; s < plan->step_count; s++) {
+            const tn_step *step = &plan->steps[s]->step;
+            const void *places[] = {step->in[0].data,  step->out[0].data,  step->din[0].data,
+                                    step->din[1].data, step->dout[0].data, step->packed,
+                                    step->saved};
+            for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+                assert_int_equal((uintptr_t)places[i] % 64, 0);
+        }
+        tn_plan_destroy(plan);
+    }
+    net_close(&n);
+}
+
+static void views_are_what_tensor_h_says(void **state)
+{
+    (void)state;
+    net n = net_open(1);
+    tn_var *x = tn_input(n.graph, "x", 5, SIZE(TN_ANY, 3, TN_ANY, TN_ANY, TN_ANY));
+    tn_var *hidden = net_conv(x, "conv", 3, 4, 3, 1), *y = tn_relu(hidden);
+    tn_output(y, "y");
+    assert_ok(n.ctx, net_fill(n.graph));
+    tn_var *weight = tn_find(n.graph, "conv.weight");
+    tn_plan *fast = net_inference(&n, SIZE(2, 3, 4, 5, 6), 5),
+            *plan = net_training(&n, "y", SIZE(2, 3, 4, 5, 6), 5);
+    tn_tensor in = tn_plan_value(plan, x);
+    const int64_t size[5] = {2, 3, 4, 5, 6}, stride[5] = {360, 1, 90, 18, 3};
+    assert_memory_equal(in.size, size, sizeof size);
+    assert_memory_equal(in.stride, stride, sizeof stride);
+    assert_non_null(tn_plan_value(plan, y).data);
+    assert_null(tn_plan_value(plan, hidden).data);
+    assert_null(tn_plan_grad(plan, hidden).data);
+    assert_null(tn_plan_grad(plan, x).data); /* not trainable */
+    assert_non_null(tn_plan_grad(plan, y).data);
+    tn_tensor grad = tn_plan_grad(plan, weight), value = tn_plan_value(plan, weight);
+    const tn_tensor row_major = tn_view(NULL, 5, SIZE(4, 3, 3, 3, 3));
+    assert_memory_equal(grad.stride, row_major.stride, sizeof row_major.stride);
+    assert_memory_equal(value.stride, row_major.stride, sizeof row_major.stride);
+    assert_non_null(grad.data);
+    assert_ptr_equal(value.data, tn_value_const(weight));
+    assert_null(tn_plan_grad(fast, weight).data);
+    assert_null(tn_plan_grad(fast, y).data);
+    /* Vars that came after the plan. */
+    tn_var *late = tn_relu(y);
+    tn_output(late, "late");
+    assert_null(tn_plan_value(plan, late).data);
+    assert_null(tn_plan_grad(plan, late).data);
+    tn_plan_destroy(fast);
+    tn_plan_destroy(plan);
+    net_close(&n);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void profile_sums_runs_up(void **state)
+{
+    (void)state;
+    enum { RUNS = 20 };
+    net n = net_open_residual(1);
+    tn_plan *plan = net_training(&n, "logits", SIZE(2, 3, 4, 16, 16), 5);
+    const tn_plan_info info = tn_plan_get_info(plan);
+    net_randomise_x(plan);
+    double flops = 0, seconds = 0;
+    const double begin = now();
+    /* Sums never fall. A step that kept its last run only would be seen to, in twenty runs. */
+    double *before = calloc((size_t)info.steps, 2 * sizeof *before);
+    assert_non_null(before);
+    for (int run = 0; run < RUNS; run++) {
+        tn_plan_forward(plan);
+        tn_plan_backward(plan);
+        for (int i = 0; i < info.steps; i++) {
+            const tn_step_info step = tn_plan_step(plan, i);
+            assert_true(step.forward_seconds >= before[2 * i] && step.backward_seconds >= before[2 * i + 1]);
+            before[2 * i] = step.forward_seconds;
+            before[2 * i + 1] = step.backward_seconds;
+        }
+    }
+    const double elapsed = now() - begin;
+    for (int i = 0; i < info.steps; i++) {
+        const tn_step_info step = tn_plan_step(plan, i);
+        assert_int_equal(step.runs, RUNS);
+        assert_true(step.forward_seconds > 0 && step.backward_seconds > 0);
+        flops += step.flops;
+        seconds += step.forward_seconds + step.backward_seconds;
+    }
+    free(before);
+    assert_true(flops > 0 && flops == info.flops);
+    assert_true(seconds <= elapsed);
+    tn_plan_reset_profile(plan);
+    const tn_step_info step = tn_plan_step(plan, 0);
+    assert_true(step.runs == 0 && step.forward_seconds == 0 && step.backward_seconds == 0);
+    tn_plan_destroy(plan);
     net_close(&n);
 }
 
@@ -356,6 +465,9 @@ int main(void)
         cmocka_unit_test(a_shared_parameter_gets_the_sum),
         cmocka_unit_test(gradients_do_not_depend_on_threads_or_debugging),
         cmocka_unit_test(masks_depend_on_seed_step_and_sample_only),
+        cmocka_unit_test(everything_in_the_slab_is_aligned),
+        cmocka_unit_test(views_are_what_tensor_h_says),
+        cmocka_unit_test(profile_sums_runs_up),
         cmocka_unit_test(buffers_share_memory_and_nothing_shows),
         cmocka_unit_test(canaries_tell_who_wrote_past_the_end),
         cmocka_unit_test(a_debug_plan_shows_what_was_not_written),
