@@ -400,6 +400,71 @@ static void op_agrees_with_its_oracle(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* That a builder's var comes from node `op` with these inputs (up to TN_MAX_IN) and attributes. */
+static void check_built(const tn_var *var, const tn_op *op, tn_var *const *in, const void *attr)
+{
+    assert_int_equal(var->kind, TN_VAR_NODE);
+    assert_ptr_equal(var->node->op, op);
+    assert_int_equal(var->slot, 0);
+    for (int i = 0; i < TN_MAX_IN; i++)
+        assert_ptr_equal(var->node->in[i], in[i]);
+    if (op->attr_size)
+        assert_memory_equal(var->node->attr, attr, op->attr_size);
+}
+#define CHECK_BUILT(var, name, attr, ...)                                                                    \
+    check_built(var, &tn_op_##name, (tn_var *[TN_MAX_IN]){__VA_ARGS__}, attr)
+
+static void builders_apply_their_ops(void **state)
+{
+    (void)state;
+    tn_ctx *ctx = test_ctx(1, NULL);
+    tn_graph *graph;
+    assert_ok(ctx, tn_graph_create(ctx, &graph));
+    tn_var *v[11] = {tn_input(graph, "x", 1, (int64_t[]){4})};
+    for (int i = 1; i < 11; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "p%d", i);
+        v[i] = tn_param(graph, name, 1, (int64_t[]){4});
+    }
+    const tn_conv3d_attr conv = {{1, 2, 3}, {4, 5, 6}};
+    const tn_batch_norm_attr norm = {0.5f, 0.25f};
+    const tn_pool3d_attr pool = {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}};
+    const tn_dropout_attr dropout = {.p = 0.5f, .per_channel = true};
+    const tn_slice_attr slice = {1, 2, 3, 4};
+    const tn_concat_attr concat = {3};
+    CHECK_BUILT(tn_conv3d(v[0], v[1], v[2], conv), conv3d, &conv, v[0], v[1], v[2]);
+    CHECK_BUILT(tn_batch_norm(v[0], v[1], v[2], v[3], v[4], norm), batch_norm, &norm, v[0], v[1], v[2], v[3],
+                v[4]);
+    CHECK_BUILT(tn_relu(v[0]), relu, NULL, v[0]);
+    CHECK_BUILT(tn_add(v[0], v[1]), add, NULL, v[0], v[1]);
+    CHECK_BUILT(tn_max_pool3d(v[0], pool), max_pool3d, &pool, v[0]);
+    CHECK_BUILT(tn_avg_pool3d(v[0], pool), avg_pool3d, &pool, v[0]);
+    CHECK_BUILT(tn_global_avg_pool(v[0]), global_avg_pool, NULL, v[0]);
+    CHECK_BUILT(tn_linear(v[0], v[1], v[2]), linear, NULL, v[0], v[1], v[2]);
+    tn_var *dropped = tn_dropout(v[0], dropout);
+    assert_ptr_equal(dropped->node->in[0], v[0]);
+    const tn_dropout_attr *copy = dropped->node->attr;
+    assert_true(copy->p == 0.5f && copy->per_channel);
+    CHECK_BUILT(tn_softmax(v[0]), softmax, NULL, v[0]);
+    CHECK_BUILT(tn_cross_entropy(v[0], v[1], v[2]), cross_entropy, NULL, v[0], v[1], v[2]);
+    CHECK_BUILT(tn_slice(v[0], slice), slice, &slice, v[0]);
+    CHECK_BUILT(tn_concat(v, 10, 3), concat, &concat, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8],
+                v[9]);
+    CHECK_BUILT(tn_concat(v + 2, 1, 3), concat, &concat, v[2]);
+    const tn_lstm_weights one = {v[2], v[3], v[4], v[5]}, two = {v[6], v[7], v[8], v[9]};
+    CHECK_BUILT(tn_lstm(v[0], v[1], &one, &two), lstm, NULL, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7],
+                v[8], v[9]);
+    CHECK_BUILT(tn_lstm(v[0], NULL, &two, NULL), lstm, NULL, v[0], NULL, v[6], v[7], v[8], v[9]);
+    tn_var *alpha = NULL, *z = tn_attention_pool(v[0], v[1], v[2], &alpha);
+    CHECK_BUILT(z, attention_pool, NULL, v[0], v[1], v[2]);
+    assert_ptr_equal(alpha, z->node->out[1]);
+    CHECK_BUILT(tn_attention_pool(v[0], v[1], NULL, NULL), attention_pool, NULL, v[0], v[1]);
+    assert_int_equal(graph->status, TN_OK);
+    assert_int_equal(tn_concat(v, 11, 3)->kind, TN_VAR_POISON);
+    tn_graph_destroy(graph);
+    tn_ctx_destroy(ctx);
+}
+
 static void oracle_draws_the_same_random_numbers(void **state)
 {
     (void)state;
@@ -413,6 +478,7 @@ int main(void)
 {
 #define TN_OP(name) {#name, op_agrees_with_its_oracle, NULL, NULL, &(oracle){&tn_op_##name, ref_##name}},
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(builders_apply_their_ops),
         cmocka_unit_test(oracle_draws_the_same_random_numbers),
 #include "libtensor/ops.def"
     };

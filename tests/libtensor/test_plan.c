@@ -298,6 +298,9 @@ static void what_others_read_is_not_fused_away(void **state)
     tn_var *f = tn_dropout(net_conv(d, "f", 4, 4, 3, 1), (tn_dropout_attr){0.5f, false});
     tn_output(f, "alias");
     tn_output(tn_relu(f), "behind the alias");
+    tn_var *g = net_conv(d, "g", 4, 4, 1, 1), *h = net_conv(d, "h", 4, 4, 1, 1);
+    tn_output(tn_add(g, h), "g takes in h");
+    tn_output(tn_relu(h), "h must stay");
     assert_ok(n.ctx, net_fill(n.graph));
     tn_set_trainable(n.graph, "", false);
     tn_plan *fused = net_inference(&n, SIZE(2, 3, 2, 5, 5), 5);
@@ -316,18 +319,23 @@ static void what_others_read_is_not_fused_away(void **state)
     tn_output(tn_add(e, e), "twice");
     tn_output(f = net_conv(d, "f", 4, 4, 3, 1), "alias");
     tn_output(tn_relu(f), "behind the alias");
+    tn_output(g = net_conv(d, "g", 4, 4, 1, 1), "6");
+    tn_output(h = net_conv(d, "h", 4, 4, 1, 1), "7");
+    tn_output(tn_add(g, h), "g takes in h");
+    tn_output(tn_relu(h), "h must stay");
     assert_ok(m.ctx, net_fill(m.graph));
     tn_plan *plain = net_inference(&m, SIZE(2, 3, 2, 5, 5), 5);
     net_randomise_x(plain);
     tn_plan_forward(plain);
-    static const char *const names[] = {"conv output", "sum", "twice", "alias", "behind the alias"};
+    static const char *const names[] = {"conv output",      "sum",          "twice",      "alias",
+                                        "behind the alias", "g takes in h", "h must stay"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         net_assert_close(net_value(fused, names[i]), net_value(plain, names[i]), 2 * 4 * 2 * 5 * 5, 1e-5);
     for (int i = 0; i < tn_plan_get_info(plain).steps; i++)
         assert_string_equal(tn_plan_step(plain, i).fused, "");
-    assert_int_equal(tn_plan_get_info(plain).steps, 9);
-    assert_int_equal(count_fused(fused, "+add"), 1); /* d */
-    assert_int_equal(tn_plan_get_info(fused).steps, 8);
+    assert_int_equal(tn_plan_get_info(plain).steps, 13);
+    assert_int_equal(count_fused(fused, "+add"), 2); /* d, g */
+    assert_int_equal(tn_plan_get_info(fused).steps, 11);
     tn_plan_destroy(fused);
     tn_plan_destroy(plain);
     net_close(&n);
