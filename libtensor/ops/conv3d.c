@@ -273,6 +273,7 @@ ATTR(wide, 1, 3, 2, 2, 0, 3);
 ATTR(flat, 1, 1, 1, 0, 1, 1);
 ATTR(sparse, 3, 3, 3, 0, 0, 0);
 ATTR(far, 1, 1, 1, 1, 2, 3);
+ATTR(thirds, 3, 3, 3, 1, 1, 2);
 
 static const tn_case cases[] = {
     {"1x1x1", {{5, 2, 5, 2, 3, 4}, {5, 7, 5, 1, 1, 1}, {1, 7}}, &plain, false},
@@ -288,6 +289,7 @@ static const tn_case cases[] = {
     {"conv2d", {{5, 3, 4, 1, 6, 5}, {5, 6, 4, 1, 3, 3}, {1, 6}}, &flat, false},
     {"stride past the kernel", {{5, 1, 3, 4, 7, 8}, {5, 4, 3, 2, 1, 2}}, &sparse, false},
     {"padding past the kernel", {{5, 1, 2, 2, 3, 3}, {5, 3, 2, 1, 1, 1}, {1, 3}}, &far, false},
+    {"3x3x3 stride 3", {{5, 1, 3, 5, 7, 8}, {5, 4, 3, 3, 3, 3}}, &thirds, false},
     {0},
 };
 
