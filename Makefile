@@ -75,10 +75,13 @@ FORCE:
 
 # `ar` is given a fresh file, so that an object of a removed source does not stay.
 $(LIB): $(call obj,$(LIB_SRC))
+	@mkdir -p $(@D)
 	$(QUIET)rm -f $@ && $(AR) rcs $@ $^
 $(APP_LIB): $(call obj,$(APP_LIB_SRC))
+	@mkdir -p $(@D)
 	$(QUIET)rm -f $@ && $(AR) rcs $@ $^
 $(TEST_LIB): $(call obj,$(TEST_LIB_SRC))
+	@mkdir -p $(@D)
 	$(QUIET)rm -f $@ && $(AR) rcs $@ $^
 
 $(INFER): $(BUILD)/apps/infer.o $(APP_LIB) $(LIB)

@@ -187,7 +187,8 @@ tn_tensor tn_value(tn_var *param);
 const float *tn_value_const(const tn_var *param); /* NULL when it has none yet */
 
 /* Whether training changes a parameter or buffer, and whether a gradient is wanted for an input. Parameters
- * and buffers begin trainable, inputs not. A prefix ends at a dot or is the whole name; "" is everything.
+ * and buffers begin trainable, inputs not. A prefix ends at a dot or is the whole name; "" is all parameters
+ * and buffers.
  * Batch norm uses batch statistics in a training plan only where its running_mean is trainable, so that a
  * frozen layer is frozen altogether. Returns how many vars it set. */
 int tn_set_trainable(tn_graph *graph, const char *prefix, bool trainable);
@@ -299,8 +300,9 @@ typedef struct tn_plan_options {
     bool debug; /* fills buffers with NaN before each run and guards their ends; see tn_plan_check() */
 } tn_plan_options;
 
-/* Makes a plan. Every input that an output needs must be in `shapes` and every parameter must have values.
- * Fails with TN_SHAPE, TN_RANGE, TN_NOMEM or what the poisoned graph recorded. */
+/* Makes a plan. An output that needs an input which is not in `shapes` is left out (the loss, in an inference
+ * plan without labels), but one must remain; every parameter that is needed must have values. Fails with
+ * TN_SHAPE, TN_RANGE, TN_UNSUPPORTED, TN_NOMEM or what the poisoned graph recorded. */
 tn_status tn_plan_create(tn_graph *graph, const tn_plan_options *options, const tn_input_shape *shapes,
                          int shape_count, tn_plan **out);
 void tn_plan_destroy(tn_plan *plan);
