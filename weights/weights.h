@@ -60,12 +60,13 @@ bool wt_dtype_is_float(wt_dtype dtype); /* F16, BF16, F32, F64 */
 /* Limits of every reader; more is TN_UNSUPPORTED. */
 enum {
     WT_MAX_RANK = 8,
-    WT_MAX_TENSORS = 65536 /* of one file, an optimizer's included */
+    WT_MAX_NAME = 255,     /* bytes */
+    WT_MAX_TENSORS = 32768 /* of one file, an optimizer's included */
 };
 
 /* A named tensor in a file. */
 typedef struct wt_entry {
-    const char *name;            /* UTF-8 without NUL, not empty, unique in the file */
+    const char *name;            /* UTF-8 without NUL, 1 to WT_MAX_NAME bytes, unique in the file */
     wt_dtype dtype;              /* as stored */
     int rank;                    /* 0 to WT_MAX_RANK */
     int64_t size[WT_MAX_RANK];   /* in logical order, any may be 0 */
@@ -124,7 +125,7 @@ void wt_release_pages(wt_file *file);
 
 /* A tensor to write: either row-major memory, or an entry of an open file. */
 typedef struct wt_tensor {
-    const char *name;          /* UTF-8, not empty, unique */
+    const char *name;          /* UTF-8, 1 to WT_MAX_NAME bytes, unique */
     wt_dtype dtype;            /* as written */
     int rank;                  /* 0 to WT_MAX_RANK */
     int64_t size[WT_MAX_RANK]; /* in logical order */
@@ -139,7 +140,7 @@ wt_tensor wt_tensor_of(const wt_entry *entry);
 
 /* Writes a safetensors file, whole or not at all. Tensors lie by falling element size, then by name (so that
  * each is aligned to its element, and equal contents give equal bytes), metadata in the order given. Fails
- * with TN_RANGE (a name or string that is not UTF-8, is empty or there twice, a rank or size out of range),
+ * with TN_RANGE (a name that is not UTF-8, empty, too long or there twice, a rank or size out of range),
  * TN_IO or TN_NOMEM. */
 tn_status wt_save(tn_ctx *ctx, const char *path, const wt_tensor *tensors, int count, const wt_meta *meta,
                   int meta_count);
