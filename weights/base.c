@@ -120,25 +120,24 @@ char *wt_printable(const char *text, char *out, size_t room)
 {
     static const char hex[] = "0123456789abcdef";
     const unsigned char *p = (const unsigned char *)text;
-    size_t left = strlen(text), used = 0;
+    size_t left = strlen(text), used = 0, cut = 0; /* where "..." still fits behind */
     while (left && room) {
         size_t n = wt_utf8_length(p, left);
         /* C1 controls (C2 80 to C2 9F) move terminals too. */
         bool plain = n && *p >= 0x20 && *p != 0x7f && *p != '\\' && !(*p == 0xc2 && p[1] < 0xa0);
-        size_t need = plain ? n : 4;
-        if (used + need + 4 > room && !(left <= n && used + need < room))
+        const char escape[4] = {'\\', 'x', hex[*p >> 4], hex[*p & 15]};
+        size_t need = plain ? n : sizeof escape;
+        if (need >= room - used)
             break;
-        if (plain) {
-            memcpy(out + used, p, n);
-        } else {
-            const char escape[4] = {'\\', 'x', hex[*p >> 4], hex[*p & 15]};
-            memcpy(out + used, escape, 4);
-            n = 1;
-        }
+        memcpy(out + used, plain ? (const void *)p : escape, need);
         used += need;
-        p += n;
-        left -= n;
+        if (room - used >= 4)
+            cut = used;
+        p += plain ? n : 1;
+        left -= plain ? n : 1;
     }
+    if (left)
+        used = cut;
     for (int i = 0; left && i < 3 && used + 1 < room; i++)
         out[used++] = '.';
     if (room)

@@ -13,6 +13,7 @@
 struct wt_writer {
     tn_ctx *ctx;      /* for memory and messages */
     char *path;       /* the target */
+    char *folder;     /* the target again, for dirname() to cut */
     char *temporary;  /* beside it; NULL until it exists */
     FILE *stream;     /* on the temporary */
     tn_status status; /* of the first failure */
@@ -67,7 +68,8 @@ tn_status wt_create(tn_ctx *ctx, const char *path, wt_writer **out)
         return TN_NOMEM;
     writer->ctx = ctx;
     writer->path = tn_strdup(ctx, path);
-    tn_status status = writer->path ? open_temporary(writer) : TN_NOMEM;
+    writer->folder = writer->path ? tn_strdup(ctx, path) : NULL;
+    tn_status status = writer->folder ? open_temporary(writer) : TN_NOMEM;
     if (status != TN_OK) {
         wt_discard(writer);
         return status;
@@ -97,16 +99,12 @@ tn_status wt_printf(wt_writer *writer, const char *format, ...)
 /* A rename is on the disk when its folder is. */
 static tn_status sync_folder(wt_writer *writer)
 {
-    char *copy = tn_strdup(writer->ctx, writer->path);
-    if (!copy)
-        return writer->status = TN_NOMEM;
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(dirname(writer->folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* Some file systems cannot do it for folders, and say EINVAL. */
     if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
         writer_fail(writer, "cannot sync its folder");
     if (fd >= 0)
         close(fd);
-    tn_free(writer->ctx, copy);
     return writer->status;
 }
 
@@ -141,6 +139,7 @@ void wt_discard(wt_writer *writer)
     if (writer->temporary)
         unlink(writer->temporary);
     tn_free(writer->ctx, writer->temporary);
+    tn_free(writer->ctx, writer->folder);
     tn_free(writer->ctx, writer->path);
     tn_free(writer->ctx, writer);
 }
