@@ -19,14 +19,15 @@ static bool is_escaped(const char *name, size_t i)
     return c == '/' || c == '%' || c < 0x20 || c == 0x7f || (c == '.' && i == 0);
 }
 
-/* "FOLDER/NAME.npy" in new memory. */
+/* "FOLDER/NAME.npy" in new memory; the folder may end in a slash. */
 static tn_status path_of(tn_ctx *ctx, const char *folder, const char *name, char **out)
 {
     size_t room = strlen(folder) + 3 * strlen(name) + 8, used;
     *out = tn_alloc(ctx, room, 1);
     if (!*out)
         return TN_NOMEM;
-    used = (size_t)snprintf(*out, room, "%s/", folder);
+    bool slash = folder[0] && folder[strlen(folder) - 1] == '/';
+    used = (size_t)snprintf(*out, room, slash ? "%s" : "%s/", folder);
     for (size_t i = 0; name[i]; i++) {
         unsigned char c = (unsigned char)name[i];
         bool escaped = is_escaped(name, i);
@@ -105,18 +106,29 @@ tn_status wt_open_folder(wt_file *file)
 
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
+static tn_status make_folder(tn_ctx *ctx, const char *path)
+{
+    struct stat info;
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)))
+        return TN_OK;
+    return wt_io_error(ctx, path, "cannot make the folder");
+}
+
 tn_status wt_save_folder(tn_ctx *ctx, const char *path, const wt_tensor *tensors, int count)
 {
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return wt_io_error(ctx, path, "cannot make the folder");
-    for (int i = 0; i < count; i++) {
-        TN_TRY(wt_check_tensor(ctx, path, &tensors[i]));
+    const wt_tensor **sorted = tn_alloc(ctx, (size_t)count, sizeof *sorted);
+    if (!sorted)
+        return TN_NOMEM;
+    tn_status status = wt_check_tensors(ctx, path, tensors, count, sorted);
+    if (status == TN_OK)
+        status = make_folder(ctx, path);
+    for (int i = 0; i < count && status == TN_OK; i++) {
         char *file = NULL;
-        tn_status status = path_of(ctx, path, tensors[i].name, &file);
+        status = path_of(ctx, path, sorted[i]->name, &file);
         if (status == TN_OK)
-            status = wt_write_npy(ctx, file, &tensors[i]);
+            status = wt_write_npy(ctx, file, sorted[i]);
         tn_free(ctx, file);
-        TN_TRY(status);
     }
-    return TN_OK;
+    tn_free(ctx, sorted);
+    return status;
 }

@@ -129,9 +129,10 @@ bool wt_numpy_dtype(const unsigned char *name, size_t bytes, wt_dtype *out);
 
 uint32_t wt_crc32(const unsigned char *data, size_t bytes);
 
-/* Whether a tensor can be written: TN_RANGE for its name, its shape, or where its data is not of that shape.
- */
-tn_status wt_check_tensor(tn_ctx *ctx, const char *path, const wt_tensor *tensor);
+/* Whether tensors can be written: TN_RANGE for a name or a shape, for data that is not of that shape, and
+ * where a name is there twice. `sorted` has room for all and gets them in the order of names. */
+tn_status wt_check_tensors(tn_ctx *ctx, const char *path, const wt_tensor *tensors, int count,
+                           const wt_tensor **sorted);
 
 tn_status wt_write_npy(tn_ctx *ctx, const char *path, const wt_tensor *tensor);
 

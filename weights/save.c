@@ -27,7 +27,7 @@ static int by_name(const void *a, const void *b)
     return strcmp((*(const wt_tensor *const *)a)->name, (*(const wt_tensor *const *)b)->name);
 }
 
-tn_status wt_check_tensor(tn_ctx *ctx, const char *path, const wt_tensor *t)
+static tn_status check_tensor(tn_ctx *ctx, const char *path, const wt_tensor *t)
 {
     size_t count, bytes, name = strlen(t->name);
     if (name == 0 || name > WT_MAX_NAME || !wt_is_text(t->name, name) || strcmp(t->name, "__metadata__") == 0)
@@ -45,6 +45,22 @@ tn_status wt_check_tensor(tn_ctx *ctx, const char *path, const wt_tensor *t)
         !(e && e->rank == t->rank && memcmp(e->size, t->size, (size_t)e->rank * sizeof *e->size) == 0 &&
           (e->dtype == t->dtype || t->dtype == WT_F32)))
         return tn_fail(ctx, TN_RANGE, "%s: cannot write: %s has no data of its shape and type", path, shown);
+    return TN_OK;
+}
+
+tn_status wt_check_tensors(tn_ctx *ctx, const char *path, const wt_tensor *tensors, int count,
+                           const wt_tensor **sorted)
+{
+    for (int i = 0; i < count; i++) {
+        TN_TRY(check_tensor(ctx, path, &tensors[i]));
+        sorted[i] = &tensors[i];
+    }
+    qsort(sorted, (size_t)count, sizeof *sorted, by_name);
+    char shown[WT_SHOWN];
+    for (int i = 1; i < count; i++)
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+            return tn_fail(ctx, TN_RANGE, "%s: cannot write: the name %s is there twice", path,
+                           wt_printable(sorted[i]->name, shown, sizeof shown));
     return TN_OK;
 }
 
@@ -187,23 +203,16 @@ static tn_status write_file(tn_ctx *ctx, const char *path, const st_text *header
 tn_status wt_save(tn_ctx *ctx, const char *path, const wt_tensor *tensors, int count, const wt_meta *meta,
                   int meta_count)
 {
-    for (int i = 0; i < count; i++)
-        TN_TRY(wt_check_tensor(ctx, path, &tensors[i]));
     TN_TRY(check_metadata(ctx, path, meta, meta_count));
     const wt_tensor **order = tn_alloc(ctx, (size_t)count, sizeof *order);
     if (!order)
         return TN_NOMEM;
-    for (int i = 0; i < count; i++)
-        order[i] = &tensors[i];
-    tn_status status = TN_OK;
-    qsort(order, (size_t)count, sizeof *order, by_name);
-    for (int i = 1; i < count && status == TN_OK; i++)
-        if (by_name(&order[i - 1], &order[i]) == 0)
-            status =
-                tn_fail(ctx, TN_RANGE, "%s: cannot write: the name %s is there twice", path, order[i]->name);
-    qsort(order, (size_t)count, sizeof *order, by_layout);
+    tn_status status = wt_check_tensors(ctx, path, tensors, count, order);
     st_text header = {.ctx = ctx, .status = status};
-    put_header(&header, order, count, meta, meta_count);
+    if (status == TN_OK) {
+        qsort(order, (size_t)count, sizeof *order, by_layout);
+        put_header(&header, order, count, meta, meta_count);
+    }
     status = header.status;
     if (status == TN_OK)
         status = write_file(ctx, path, &header, order, count);
