@@ -55,8 +55,11 @@ int test_count_files(const char *dir)
 
 void test_put(test_bytes *b, const void *data, size_t size)
 {
-    b->data = realloc(b->data, b->size + size + 1);
-    assert_non_null(b->data);
+    if (b->room - b->size <= size) {
+        b->room = 2 * (b->size + size + 32);
+        b->data = realloc(b->data, b->room);
+        assert_non_null(b->data);
+    }
     if (size)
         memcpy(b->data + b->size, data, size);
     b->size += size;

@@ -17,7 +17,7 @@ int test_count_files(const char *dir);
 /* Bytes that grow. */
 typedef struct test_bytes {
     unsigned char *data; /* malloc()ed */
-    size_t size;         /* bytes */
+    size_t size, room;   /* bytes in it, and bytes that it has room for */
 } test_bytes;
 
 void test_put(test_bytes *b, const void *data, size_t size);

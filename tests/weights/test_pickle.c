@@ -314,10 +314,8 @@ static void the_object_holds_a_state_dict(void **state)
 
 static void repeat(test_bytes *b, const char *text, size_t size, size_t count)
 {
-    b->data = realloc(b->data, b->size + size * count + 1);
-    assert_non_null(b->data);
-    for (size_t i = 0; i < count; i++, b->size += size)
-        memcpy(b->data + b->size, text, size);
+    for (size_t i = 0; i < count; i++)
+        test_put(b, text, size);
 }
 
 static void nesting_is_bounded(void **state)

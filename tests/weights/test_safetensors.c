@@ -148,9 +148,8 @@ static void large_headers_stay_in_bounds(void **state)
         test_bytes header = {0}, bytes = {0};
         test_put_text(&header, cases[i].begin);
         size_t n = strlen(cases[i].repeated);
-        header.data = realloc(header.data, header.size + length + n);
-        for (size_t used = 0; used < length; used += n, header.size += n)
-            memcpy(header.data + header.size, cases[i].repeated, n);
+        for (size_t used = 0; used < length; used += n)
+            test_put(&header, cases[i].repeated, n);
         test_put_text(&header, cases[i].end);
         build(&bytes, (const char *)header.data, header.size, 0);
         wt_file *file;

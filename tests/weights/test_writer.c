@@ -236,9 +236,11 @@ static void labels_are_lines(void **state)
     /* As many names as there may be, and one more. */
     for (int count = 65536; count <= 65537; count++) {
         test_bytes names = {0};
-        names.data = malloc(600000);
-        for (int i = 0; i < count; i++)
-            names.size += (size_t)sprintf((char *)names.data + names.size, "%d\n", i);
+        for (int i = 0; i < count; i++) {
+            char line[16];
+            snprintf(line, sizeof line, "%d\n", i);
+            test_put_text(&names, line);
+        }
         test_write_file(b->path, names.data, names.size);
         tn_clear_error(b->ctx);
         tn_status status = wt_labels_read(b->ctx, b->path, &labels);
