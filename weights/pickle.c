@@ -226,8 +226,8 @@ static tn_status op_tuple_of(pk_machine *m, size_t count)
 
 static tn_status op_tuple(pk_machine *m)
 {
-    const pk_ref *items;
-    size_t count;
+    const pk_ref *items = NULL;
+    size_t count = 0;
     TN_TRY(pop_mark(m, &items, &count));
     return make_tuple(m, items, count);
 }
@@ -247,8 +247,8 @@ static tn_status extend(pk_machine *m, pk_kind kind, const pk_ref *items, size_t
 
 static tn_status op_extend_marked(pk_machine *m, pk_kind kind)
 {
-    const pk_ref *items;
-    size_t count;
+    const pk_ref *items = NULL;
+    size_t count = 0;
     TN_TRY(pop_mark(m, &items, &count));
     return extend(m, kind, items, count);
 }
@@ -286,7 +286,7 @@ static tn_status op_get(pk_machine *m, size_t bytes)
 /* REDUCE and BUILD take two values, BINPERSID one. */
 static tn_status op_call(pk_machine *m, unsigned char opcode)
 {
-    pk_ref last, first;
+    pk_ref last = NODE_UNSET, first = NODE_UNSET;
     TN_TRY(pop(m, &last));
     if (opcode == 'Q')
         return pk_persistent(m, last);
