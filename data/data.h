@@ -98,6 +98,150 @@ void data_features_free(tn_ctx *ctx, data_features *features); /* and empties it
 /* How many values are infinite or not numbers; 0 with the default eps. */
 size_t data_features_nonfinite(const data_features *features);
 
-/* ---- frames and video -------------------------------------------------------------------------------- */
+/* ---- pictures ---------------------------------------------------------------------------------------- */
+
+/* A picture of more pixels is refused before it is decoded; 8K video has half as many. */
+enum { DATA_MAX_PIXELS = 1 << 26 };
+
+/* A picture: rows from the top, three bytes (red, green, blue) a pixel, no padding. */
+typedef struct data_image {
+    unsigned char *rgb; /* height x width x 3 */
+    int width, height;  /* at least 1 */
+} data_image;
+
+/* Reads a JPEG or PNG file of at most DATA_MAX_PIXELS, told apart by content. As Pillow's convert('RGB')
+ * does, grey is repeated, palettes are looked up, and alpha and tRNS are dropped, not blended; 16-bit samples
+ * keep their upper byte. Gamma, colour profiles and the EXIF orientation are not applied. A file cut short is
+ * an error. Fails with TN_IO (missing, a folder, unreadable), TN_FORMAT (neither JPEG nor PNG, or damaged),
+ * TN_RANGE (too large), TN_UNSUPPORTED (a kind of JPEG that is not decoded) or TN_NOMEM. */
+tn_status data_image_read(tn_ctx *ctx, const char *path, data_image *out);
+
+/* The same from `count` bytes in memory; `name` is for messages, `max_pixels` the most pixels allowed. */
+tn_status data_image_decode(tn_ctx *ctx, const char *name, const unsigned char *bytes, size_t count,
+                            size_t max_pixels, data_image *out);
+
+/* Resizes to width x height, exactly as Pillow's Image.resize((width, height), BILINEAR): a triangle filter
+ * as wide as the reduction, first along rows and then along columns, 8 bits in between. All bytes are equal
+ * to Pillow's. Fails with TN_RANGE (a size below 1 or a picture above DATA_MAX_PIXELS) or TN_NOMEM. */
+tn_status data_image_resize(tn_ctx *ctx, const data_image *in, int width, int height, data_image *out);
+
+/* Writes a PNG file, whole or not at all. Fails with TN_IO or TN_NOMEM. */
+tn_status data_image_write_png(tn_ctx *ctx, const char *path, const data_image *image);
+
+void data_image_free(tn_ctx *ctx, data_image *image);
+
+/* ---- clips from folders ------------------------------------------------------------------------------ */
+
+/* Names of files. */
+typedef struct data_names {
+    char **path;  /* `count` paths, folder included */
+    size_t count; /* at least 1 */
+} data_names;
+
+/* Frames of one size. */
+typedef struct data_clip {
+    unsigned char *rgb; /* frames x height x width x 3 */
+    int frames;         /* at least 1 */
+    int height, width;  /* of each */
+} data_clip;
+
+/* Orders names as people count: runs of digits by value (2.png before 10.png), other letters without regard
+ * to case; names that are equal so far by their bytes (so 02.png comes before 2.png). Like strcmp(). */
+int data_natural_compare(const char *a, const char *b);
+
+/* The pictures of a folder in natural order: files that end in .jpg, .jpeg or .png in any case and do not
+ * begin with a dot. Folders below are not entered. Fails with TN_IO (no such folder, not a folder), TN_FORMAT
+ * (no picture in it), TN_RANGE (over a million) or TN_NOMEM. */
+tn_status data_frames_list(tn_ctx *ctx, const char *dir, data_names *out);
+void data_names_free(tn_ctx *ctx, data_names *names);
+
+/* Which of `count` frames is the i-th of `wanted` spread evenly: the last that begins before the middle of
+ * the i-th of `wanted` equal parts, ((2 i + 1) count - 1) / (2 wanted), rounded down. All of them in order
+ * where count = wanted; with fewer, frames repeat evenly. It is what ffmpeg's fps filter picks. */
+size_t data_frame_pick(size_t count, int wanted, int i);
+
+/* A clip of `frames` of the pictures of a folder, picked by data_frame_pick() and resized by
+ * data_image_resize(); only those are read, and they may differ in size. Fails as data_frames_list() and
+ * data_image_read() do, and with TN_RANGE for sizes out of range (see data_video_options). */
+tn_status data_clip_from_dir(tn_ctx *ctx, const char *dir, int frames, int height, int width, data_clip *out);
+void data_clip_free(tn_ctx *ctx, data_clip *clip);
+
+/* out[0][c][t][y][x] = (value / 255 - mean[c]) / std[c], in float. `out` has rank 5 and the sizes
+ * (1, 3, frames, height, width) (asserted), with any strides. */
+void data_clip_normalise(const data_clip *clip, const float mean[3], const float std[3],
+                         const tn_tensor *out);
+
+/* ---- clips from video files -------------------------------------------------------------------------- */
+
+/* What to take of a video file. Its beginning counts: the window is the first `seconds` (with fps > 0 the
+ * first frames / fps of them), or the whole clip where that is shorter. */
+typedef struct data_video_options {
+    int frames;           /* 1 to 4096; 10 */
+    double seconds;       /* more than 0, at most 600; 5 */
+    double fps;           /* 0 (the default): `frames` spread evenly over the window; else at this rate */
+    int height, width;    /* of a frame, 1 to 16384; 224 x 224 */
+    int rate;             /* of the sound; 0 (the default): as it is in the file */
+    double stall_seconds; /* give up when ffmpeg is silent for so long; 60 */
+} data_video_options;
+
+data_video_options data_video_defaults(void);
+
+/* A clip of a video file, decoded by the program `ffmpeg` (found in PATH) at the size it has and resized by
+ * data_image_resize(). Frame i is the one shown at the middle of the i-th of `frames` equal parts of the
+ * window; a file with fewer frames repeats them evenly. Rotation marks are obeyed. Frames are read one at a
+ * time. Fails with TN_IO (missing file, no ffmpeg), TN_FORMAT (not a video, no video stream; with ffmpeg's
+ * own last words), TN_RANGE (options, size of a frame) or TN_NOMEM. */
+tn_status data_video_clip(tn_ctx *ctx, const char *path, const data_video_options *options, data_clip *out);
+
+/* The sound of the window. A file without a sound stream is no error: *has_audio is false and *out empty. A
+ * silent stream is zeros. Fails as data_video_clip() does. */
+tn_status data_video_audio(tn_ctx *ctx, const char *path, const data_video_options *options, bool *has_audio,
+                           data_audio *out);
+
+/* ---- synthetic clips --------------------------------------------------------------------------------- */
+
+/* What of a synthetic clip tells its class. */
+typedef enum data_synth_cue {
+    DATA_SYNTH_COLOUR,  /* warm and bright, plain, dark and red */
+    DATA_SYNTH_MOTION,  /* bouncing together, swaying slowly, jerking against each other */
+    DATA_SYNTH_POSTURE, /* arms up, arms down, leaning with arms thrust out */
+    DATA_SYNTH_SOUND,   /* a rising major arpeggio, a steady hum, noise bursts over a dissonance */
+    DATA_SYNTH_CUES
+} data_synth_cue;
+
+enum { DATA_SYNTH_CLASSES = 3 };
+
+/* A group of simple figures, drawn and heard. Everything is a function of these fields alone. */
+typedef struct data_synth_options {
+    uint64_t seed;            /* who stands where, sizes, clothes, tempo, pitch, noise */
+    int cue[DATA_SYNTH_CUES]; /* the class that each cue shows: 0 positive, 1 neutral, 2 negative */
+    double seconds;           /* more than 0, at most 600; 5 */
+    double fps;               /* more than 0, at most 240; 10 */
+    int width, height;        /* of a frame, 16 to 4096; 320 x 240 */
+    int rate;                 /* of the sound, 8000 to 192000; 16000 */
+} data_synth_options;
+
+/* Options whose cues all show `label`. */
+data_synth_options data_synth_defaults(int label, uint64_t seed);
+
+/* "positive", "neutral", "negative"; NULL for another number. */
+const char *data_synth_class(int label);
+
+/* TN_RANGE and a message that names the field when the options are out of range. */
+tn_status data_synth_check(tn_ctx *ctx, const data_synth_options *options);
+
+int data_synth_frame_count(const data_synth_options *options);     /* seconds x fps, rounded, at least 1 */
+size_t data_synth_sample_count(const data_synth_options *options); /* seconds x rate, rounded, at least 1 */
+
+/* Draws the frame at time t (in seconds) into height x width x 3 bytes. Options must pass the check. */
+void data_synth_frame(const data_synth_options *options, double t, unsigned char *rgb);
+
+/* Samples [first, first + count) of the sound. */
+void data_synth_audio(const data_synth_options *options, size_t first, size_t count, int16_t *samples);
+
+/* Makes the folder `dir` with frames/0001.png ..., audio.wav (mono, 16 bits) and, with `video`, clip.mp4 made
+ * of both by ffmpeg. The folder appears whole or not at all, and must not be there before, unless empty.
+ * Fails with TN_RANGE, TN_IO or TN_NOMEM. */
+tn_status data_synth_write(tn_ctx *ctx, const char *dir, const data_synth_options *options, bool video);
 
 #endif
