@@ -115,7 +115,8 @@ static tn_status check_frame(walk *w, int marker, const unsigned char *p, size_t
     w->width = p[3] << 8 | p[4];
     w->components = p[5];
     if (p[0] != 8)
-        return tn_fail(w->ctx, TN_UNSUPPORTED, "%s: JPEG of %d bits a sample, only 8 are read", w->name, p[0]);
+        return tn_fail(w->ctx, TN_UNSUPPORTED, "%s: JPEG of %d bits a sample, only 8 are read", w->name,
+                       p[0]);
     if (w->width < 1 || w->height < 1)
         return bad(w, "a side of 0 pixels");
     if (w->components != 1 && w->components != 3 && w->components != 4)
@@ -128,8 +129,8 @@ static tn_status check_frame(walk *w, int marker, const unsigned char *p, size_t
     return check_components(w, p + 6);
 }
 
-/* One component's part of a scan: its tables are there, and each coefficient of first..last comes for the first
- * time (high = 0) or gets its next bit. */
+/* One component's part of a scan: its tables are there, and each coefficient of first..last comes for the
+ * first time (high = 0) or gets its next bit. */
 static tn_status check_progress(walk *w, component *c, int tables, const unsigned char *range)
 {
     int first = range[0], last = range[1], high = range[2] >> 4, low = range[2] & 15;
@@ -151,8 +152,8 @@ static tn_status check_progress(walk *w, component *c, int tables, const unsigne
 }
 
 /* A scan's header; *bits is the least that its coded data may take: a bit for the code of each first
- * coefficient, another for the end of each block that has more. Runs make the other progressive scans as short
- * as they like. */
+ * coefficient, another for the end of each block that has more. Runs make the other progressive scans as
+ * short as they like. */
 static tn_status check_scan(walk *w, const unsigned char *p, size_t n, size_t *bits)
 {
     if (!w->framed)

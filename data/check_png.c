@@ -70,8 +70,8 @@ static tn_status check_header(walk *w, const unsigned char *p, size_t n, size_t 
     if (p[10] != 0 || p[11] != 0 || p[12] > 1)
         return bad(w, "unknown compression, filter or interlace method");
     if ((uint64_t)width * height > max_pixels)
-        return tn_fail(w->ctx, TN_RANGE, "%s: %u x %u pixels, more than the %zu that are read", w->name, width,
-                       height, max_pixels);
+        return tn_fail(w->ctx, TN_RANGE, "%s: %u x %u pixels, more than the %zu that are read", w->name,
+                       width, height, max_pixels);
     w->width = (int)width;
     w->height = (int)height;
     w->bits = depth * channels[colour];
@@ -125,8 +125,8 @@ static tn_status check_chunk(walk *w, const unsigned char *type, const unsigned 
 {
     bool critical = !(type[0] & 0x20);
     if (memcmp(type, "CgBI", 4) == 0)
-        return tn_fail(w->ctx, TN_UNSUPPORTED, "%s: a PNG made for iPhones (chunk CgBI), which is not standard",
-                       w->name);
+        return tn_fail(w->ctx, TN_UNSUPPORTED,
+                       "%s: a PNG made for iPhones (chunk CgBI), which is not standard", w->name);
     if ((memcmp(type, "IHDR", 4) == 0) != (w->width == 0))
         return bad(w, w->width ? "a second header" : "the first chunk is not the header");
     if (critical && crc32_of(type, n + 4) != get32(p + n))

@@ -120,9 +120,11 @@ tn_status data_image_read(tn_ctx *ctx, const char *path, data_image *out);
 tn_status data_image_decode(tn_ctx *ctx, const char *name, const unsigned char *bytes, size_t count,
                             size_t max_pixels, data_image *out);
 
-/* Resizes to width x height, exactly as Pillow's Image.resize((width, height), BILINEAR): a triangle filter
- * as wide as the reduction, first along rows and then along columns, 8 bits in between. All bytes are equal
- * to Pillow's. Fails with TN_RANGE (a size below 1 or a picture above DATA_MAX_PIXELS) or TN_NOMEM. */
+/* Resizes to width x height as Pillow's Image.resize((width, height), BILINEAR) does, every byte equal to
+ * that of Pillow 13: a triangle filter as wide as the reduction, along rows and then along columns (the other
+ * way round where the height shrinks by more than twice as many pixels as the width; releases before 13 never
+ * do that, which is a difference of at most 1 in such pictures), rounded to 8 bits after each. Fails with
+ * TN_RANGE (a size below 1, or more than DATA_MAX_PIXELS before, between or after the passes) or TN_NOMEM. */
 tn_status data_image_resize(tn_ctx *ctx, const data_image *in, int width, int height, data_image *out);
 
 /* Writes a PNG file, whole or not at all. Fails with TN_IO or TN_NOMEM. */

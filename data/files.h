@@ -4,8 +4,8 @@
 
 #include "libtensor/tensor.h"
 
-/* Reads a regular file of at most `max` bytes (*bytes, for tn_free()). Fails with TN_IO, TN_RANGE or TN_NOMEM;
- * an empty file is fine. */
+/* Reads a regular file of at most `max` bytes (*bytes, for tn_free()). Fails with TN_IO, TN_RANGE or
+ * TN_NOMEM; an empty file is fine. */
 tn_status data_read_file(tn_ctx *ctx, const char *path, size_t max, unsigned char **bytes, size_t *count);
 
 /* Writes a file whole or not at all: a temporary beside it, fsync, rename, fsync of the folder. TN_IO. */

@@ -57,8 +57,7 @@ tn_status data_image_decode(tn_ctx *ctx, const char *name, const unsigned char *
             tn_add_size(count, DATA_PNG_EXTRA, &room) ? tn_alloc(ctx, room, 1) : tn_alloc(ctx, SIZE_MAX, 1);
         if (!plain)
             return TN_NOMEM;
-        tn_status status =
-            data_check_png(ctx, name, bytes, count, max_pixels, &info, plain, &plain_count);
+        tn_status status = data_check_png(ctx, name, bytes, count, max_pixels, &info, plain, &plain_count);
         if (status == TN_OK)
             status = decode_checked(ctx, name, plain, plain_count, &info, out);
         tn_free(ctx, plain);
