@@ -1,6 +1,7 @@
 /* Resizing against Pillow's results (tests/golden/resize.py). */
 #include "data/data.h"
 #include "tests/common/testing.h"
+#include "tests/data/memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -93,50 +94,22 @@ static void sizes_out_of_range(void **state)
     tn_ctx_destroy(ctx);
 }
 
-/* An allocator that fails at one chosen call. */
-typedef struct failing {
-    int left; /* calls that still succeed */
-    int live; /* blocks not released */
-} failing;
-
-static void *failing_alloc(void *user, size_t bytes)
+static tn_status resize_once(tn_ctx *ctx, void *arg)
 {
-    failing *f = user;
-    if (f->left-- == 0)
-        return NULL;
-    f->live++;
-    return aligned_alloc(64, bytes);
-}
-
-static void failing_release(void *user, void *block)
-{
-    ((failing *)user)->live--;
-    free(block);
+    data_image out;
+    tn_status status = data_image_resize(ctx, arg, 7, 15, &out);
+    data_image_free(ctx, &out);
+    return status;
 }
 
 static void no_memory_is_an_error_and_no_leak(void **state)
 {
     (void)state;
-    failing f = {.left = 1000};
-    tn_allocator allocator = {failing_alloc, failing_release, &f};
-    tn_ctx *ctx = NULL;
-    assert_int_equal(tn_ctx_create(&(tn_options){.threads = 1, .allocator = &allocator}, &ctx), TN_OK);
-    data_image in = picture(ctx, 1, 0, 20, 10), out;
-    int before = f.live, failures = 0;
-    for (;; failures++) {
-        f.left = failures;
-        tn_clear_error(ctx);
-        tn_status status = data_image_resize(ctx, &in, 7, 15, &out);
-        if (status == TN_OK)
-            break;
-        assert_int_equal(status, TN_NOMEM);
-        assert_int_equal(f.live, before);
-    }
-    assert_true(failures > 5);
-    data_image_free(ctx, &out);
+    tn_ctx *ctx = test_ctx(1, NULL);
+    data_image in = picture(ctx, 1, 0, 20, 10);
+    assert_true(fail_each_allocation(resize_once, &in) > 5);
     data_image_free(ctx, &in);
     tn_ctx_destroy(ctx);
-    assert_int_equal(f.live, 0);
 }
 
 int main(void)
