@@ -148,8 +148,8 @@ tn_status data_clip_make(tn_ctx *ctx, const char *name, int frames, int height, 
     if (frames < 1 || frames > MAX_FRAMES)
         return tn_fail(ctx, TN_RANGE, "%s: %d frames asked for, expected 1 to %d", name, frames, MAX_FRAMES);
     if (height < 1 || height > MAX_SIDE || width < 1 || width > MAX_SIDE)
-        return tn_fail(ctx, TN_RANGE, "%s: frames of %d x %d asked for, expected 1 to %d", name, width, height,
-                       MAX_SIDE);
+        return tn_fail(ctx, TN_RANGE, "%s: frames of %d x %d asked for, expected 1 to %d", name, width,
+                       height, MAX_SIDE);
     out->rgb = tn_alloc(ctx, (size_t)frames, (size_t)height * (size_t)width * 3);
     if (!out->rgb)
         return TN_NOMEM;
@@ -198,8 +198,7 @@ tn_status data_clip_from_dir(tn_ctx *ctx, const char *dir, int frames, int heigh
     for (int i = 0; status == TN_OK && i < frames; i++) {
         size_t pick = data_frame_pick(names.count, frames, i);
         if (i > 0 && pick == last)
-            memcpy(data_clip_frame(out, i), data_clip_frame(out, i - 1),
-                   (size_t)height * (size_t)width * 3);
+            memcpy(data_clip_frame(out, i), data_clip_frame(out, i - 1), (size_t)height * (size_t)width * 3);
         else
             status = put_file(ctx, names.path[pick], out, i);
         last = pick;

@@ -89,7 +89,7 @@ static void pngs_that_are_refused(void **state)
 {
     (void)state;
     tn_ctx *ctx = test_ctx(1, NULL);
-    static const unsigned char row[64] = {0};
+    static const unsigned char row[128] = {0};
     static const struct {
         uint32_t width, height;
         int depth, colour;
