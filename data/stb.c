@@ -151,6 +151,17 @@ tn_status data_stb_decode(tn_ctx *ctx, const unsigned char *bytes, size_t count,
     return status;
 }
 
+/* Out of line, so that nothing of it lives in the frame that setjmp() returns to twice. */
+__attribute__((noinline)) static void encode(stb_heap *heap, const unsigned char *rgb, int width, int height,
+                                             unsigned char **bytes, size_t *count)
+{
+    int length = 0;
+    unsigned char *png = stbi_write_png_to_mem(rgb, width * 3, width, height, 3, &length);
+    heap->escape = NULL;
+    if (png && (*bytes = take(heap->ctx, png, (size_t)length)))
+        *count = (size_t)length;
+}
+
 tn_status data_stb_encode(tn_ctx *ctx, const unsigned char *rgb, int width, int height, unsigned char **bytes,
                           size_t *count)
 {
@@ -161,13 +172,8 @@ tn_status data_stb_encode(tn_ctx *ctx, const unsigned char *rgb, int width, int 
     heap_begin(&heap, ctx, SIZE_MAX);
     /* stb_image_write goes on after a growth that failed, so it is not allowed to come back from one. */
     heap.escape = &escape;
-    if (setjmp(escape) == 0) {
-        int length = 0;
-        unsigned char *png = stbi_write_png_to_mem(rgb, width * 3, width, height, 3, &length);
-        heap.escape = NULL;
-        if (png && (*bytes = take(ctx, png, (size_t)length)))
-            *count = (size_t)length;
-    }
+    if (setjmp(escape) == 0)
+        encode(&heap, rgb, width, height, bytes, count);
     heap_end(&heap);
     return *bytes ? TN_OK : tn_fail(ctx, TN_NOMEM, "out of memory writing a picture");
 }

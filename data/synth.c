@@ -261,7 +261,8 @@ void data_synth_frame(const data_synth_options *o, double t, unsigned char *rgb)
     for (int order = 0; order < people; order++) {
         int back = (people + 1) / 2, person = order < back ? 2 * order : 2 * (order - back) + 1;
         uint64_t base = (uint64_t)person * 16;
-        double side = person % 2 == 0 ? 1 : -1, dx, dy;
+        /* Towards the neighbour that it is paired with. */
+        double side = person % 2 == 0 && person + 1 < people ? 1 : -1, dx, dy;
         double depth = order < back ? 0 : 1;
         double size = o->height * (0.46 + 0.12 * depth + draw(o, USE_PERSON, base + 4, -0.03, 0.03));
         double room = (double)o->width / people;
