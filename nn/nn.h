@@ -1,0 +1,291 @@
+/* nn: the networks as graph builders, their weights, ready models, and support vector machines.
+ *
+ * A network is a plain config struct and a builder that adds it to a tn_graph; parameters carry the names of
+ * the PyTorch state_dict, so that a converted checkpoint binds 1:1 (docs/models.md lists them). A config is
+ * made by a _defaults() function or read from the weights with a _config_from() function. nn_bind() gives a
+ * graph its weights, nn_init() random ones, nn_save() writes them. An nn_model is all of that for a program
+ * that only wants answers.
+ *
+ * Nothing here prints or exits. Functions that can fail return a tn_status and leave one message in the
+ * context.
+ */
+#ifndef NN_NN_H
+#define NN_NN_H
+
+#include "libtensor/tensor.h"
+#include "weights/weights.h"
+
+/* ---- video network --------------------------------------------------------------------------------- */
+
+enum { NN_STAGES = 4 };
+
+/* An inflated bottleneck ResNet (He et al. 2016; Carreira and Zisserman 2017), as in the Moments in Time
+ * release. Stage i = 1..4 has blocks[i - 1] bottleneck blocks of width * 2^(i - 1) planes; its first block
+ * has stride 1 for i = 1, else 2 on all three axes. */
+typedef struct nn_video_config {
+    int blocks[NN_STAGES]; /* of layer1 to layer4 */
+    int width;             /* channels of the stem and planes of layer1 */
+    int expansion;         /* channels that leave a block: expansion * planes */
+    int in_channels;       /* of the clip: 3 for RGB */
+    int stem_kernel[3];    /* of conv1 (T, H, W), odd; its padding is kernel / 2 */
+    int stem_stride[3];    /* of conv1 (T, H, W) */
+    bool stem_pool;        /* 3x3x3 max pool with stride 2 behind the stem */
+    int classes;           /* rows of the head */
+    char head[32];         /* the head's name: "last_linear" or "fc" */
+    float eps;             /* of every batch norm */
+    float momentum;        /* same, PyTorch's convention */
+} nn_video_config;
+
+/* ResNet-50 with 64 channels, 7x7x7 stem of stride (1, 2, 2), eps 1e-5, momentum 0.1, head "last_linear". */
+nn_video_config nn_video_defaults(int classes);
+
+/* Channels of the features: width * 8 * expansion (2048 for ResNet-50). */
+int64_t nn_video_features(const nn_video_config *config);
+
+/* Reads every size from the tensors of a file and the stem's stride and pool from its metadata (else the
+ * defaults). Fails with TN_SHAPE; the message names the file, the tensor, its shape and what was expected. */
+tn_status nn_video_config_from(tn_ctx *ctx, const wt_file *file, nn_video_config *config);
+
+/* The vars of a network in a graph. */
+typedef struct nn_network {
+    tn_var *input;         /* video: "clip" (N, C, T, H, W); audio: "sequence" (N, T, F) */
+    tn_var *lengths;       /* audio: "lengths" (N) as whole floats; video: NULL */
+    tn_var *features;      /* output "features" (N, F): what the head sees */
+    tn_var *logits;        /* output "logits" (N, classes) */
+    tn_var *probabilities; /* output "probabilities" (N, classes) */
+    tn_var *attention;     /* audio: output "attention" (N, T), 0 past the length; video: NULL */
+} nn_network;
+
+/* Adds the network to a graph. Mistakes poison the graph, as everywhere. */
+nn_network nn_video_build(tn_graph *graph, const nn_video_config *config);
+
+/* Its two parts, for other heads and for training on cached features: x (N, C, T, H, W) -> (N, F), and
+ * features (N, F) -> logits. */
+tn_var *nn_video_backbone(tn_var *x, const nn_video_config *config);
+tn_var *nn_video_head(tn_var *features, const nn_video_config *config);
+
+/* ---- audio network --------------------------------------------------------------------------------- */
+
+/* What stands in for the query u of local attention. */
+typedef enum nn_attention {
+    NN_ATTENTION_LOCAL,  /* a trained vector (Mirsamadi et al. 2017, eq. 2): parameter "attention.query" */
+    NN_ATTENTION_SOFTMAX /* softmax(W c + b), c constant 1 / F: "attention.query.weight" (F, F), ".bias" */
+} nn_attention;
+
+/* Dense-ReLU-dropout twice, input dropout, bidirectional LSTM, local attention, dense. */
+typedef struct nn_audio_config {
+    int inputs;          /* features of a window: 34 */
+    int dense[2];        /* units of dense1 and dense2: 512, 512 */
+    int cells;           /* of the LSTM, each way: 128 */
+    int classes;         /* rows of the head */
+    nn_attention kind;   /* of the query */
+    float dropout;       /* behind each dense layer */
+    float input_dropout; /* before the LSTM, one mask per sequence */
+} nn_audio_config;
+
+/* 34 - 512 - 512 - 2 x 128, local attention, every dropout 0.5. */
+nn_audio_config nn_audio_defaults(int classes);
+
+/* Reads every size from the tensors of a file, the kind of attention from its tensors too; dropouts are the
+ * defaults. Errors as for nn_video_config_from(). */
+tn_status nn_audio_config_from(tn_ctx *ctx, const wt_file *file, nn_audio_config *config);
+
+nn_network nn_audio_build(tn_graph *graph, const nn_audio_config *config);
+
+/* How features are scaled before they enter the audio network. */
+typedef enum nn_norm {
+    NN_NORM_TRAIN, /* (x - mean) / deviation, each feature's own over the training set */
+    NN_NORM_FRAME, /* z-score within each window over its features (population deviation) */
+    NN_NORM_NONE   /* as they are */
+} nn_norm;
+
+typedef struct nn_scaling {
+    nn_norm norm;     /* which of the three */
+    int width;        /* features of a window */
+    float *mean;      /* width, or NULL but for NN_NORM_TRAIN */
+    float *deviation; /* same; where it is 0 the feature is only centred */
+} nn_scaling;
+
+/* Scales `windows` x scaling->width row-major features into `out` (windows, width; any strides). Values that
+ * are not finite, before scaling or as floats after it, become 0; returns how many. A window whose features
+ * are all equal becomes 0 under NN_NORM_FRAME. */
+size_t nn_scale(const nn_scaling *scaling, const double *features, size_t windows, const tn_tensor *out);
+
+/* The names in metadata and options: "train", "frame", "none"; "local", "softmax-query". The second of each
+ * pair returns false, and leaves *out alone, for any other text. */
+const char *nn_norm_name(nn_norm norm);
+bool nn_norm_parse(const char *text, nn_norm *out);
+const char *nn_attention_name(nn_attention kind);
+bool nn_attention_parse(const char *text, nn_attention *out);
+
+/* ---- building blocks of other networks ------------------------------------------------------------- */
+
+/* Convolution without bias: parameter NAME.weight. */
+tn_var *nn_conv(tn_var *x, const char *name, int64_t in, int64_t out, const int kernel[3],
+                const int stride[3], const int pad[3]);
+
+/* Batch norm: NAME.weight, .bias, .running_mean, .running_var, each (channels). */
+tn_var *nn_batch_norm(tn_var *x, const char *name, int64_t channels, tn_batch_norm_attr attr);
+
+/* NAME.weight (out, in) and NAME.bias (out). */
+tn_var *nn_linear(tn_var *x, const char *name, int64_t in, int64_t out);
+
+/* Adds the input "labels" (N), the input "class_weights" (classes) where `weighted`, and the scalar output
+ * "loss": tn_cross_entropy() of the logits. */
+tn_var *nn_add_loss(tn_var *logits, int64_t classes, bool weighted);
+
+/* ---- weights --------------------------------------------------------------------------------------- */
+
+/* Random values for every parameter and buffer of a graph, told by name and rank: convolutions He uniform,
+ * U(-b, b) with b = sqrt(6 / fan_in) (He et al. 2015); matrices Glorot uniform, b = sqrt(6 / (in + out));
+ * *.weight_hh_* orthogonal, b_ih 0 but 1 for the forget gate (Keras' defaults); batch norm weight and
+ * variance 1; attention.query 1 / F; everything else 0. Each draws from Philox with key `seed` and stream
+ * tn_hash(name), so the result depends on nothing else. TN_NOMEM. */
+tn_status nn_init(tn_graph *graph, uint64_t seed);
+
+/* Sets the running statistics of every batch norm of a video graph to those of one batch of clips (N, C, T,
+ * H, W), layer behind layer as a training step computes them, so that seeded weights keep sane activations.
+ * N * T * H * W must leave more than one value a channel at the last layer. TN_NOMEM, TN_SHAPE, and TN_RANGE
+ * where the statistics are not finite. */
+tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, const tn_tensor *clips);
+
+/* Gives every parameter and buffer of the graph its tensor of the same name; "module." before all of a
+ * file's names is overlooked. Mapped floats are borrowed (the file must outlive the graph's plans), other
+ * types converted into the graph's own memory. `skip`, unless NULL, is a prefix as for tn_set_trainable():
+ * what is below it keeps its values (a new head). Every tensor that is missing, of another shape or
+ * unexpected is named, with both shapes, in one TN_SHAPE message (as many as it holds, and how many more).
+ * *.num_batches_tracked and norm.* are never unexpected, nor is what is below `skip`. */
+tn_status nn_bind(tn_graph *graph, const wt_file *file, const char *skip);
+
+/* ---- model files ----------------------------------------------------------------------------------- */
+
+typedef enum nn_kind { NN_VIDEO, NN_AUDIO } nn_kind;
+
+const char *nn_kind_name(nn_kind kind); /* "video", "audio" */
+
+/* What a model file says beside its weights. A converted checkpoint says nothing of this. */
+typedef struct nn_facts {
+    nn_kind kind;       /* valence.kind; without it told from the tensors */
+    int classes;        /* rows of the head */
+    char **class_name;  /* valence.classes, in the order of the head; NULL: unknown */
+    int frames;         /* video, valence.frames: frames of a clip; 0: not said */
+    int size;           /* video, valence.size: height and width; 0: not said */
+    double fps;         /* video, valence.fps: frames a second; 0: not said */
+    int rate;           /* audio, valence.rate: Hz that sound is resampled to; 0: as it is */
+    double eps;         /* audio, valence.eps: of the feature extraction; 0: not said */
+    nn_scaling scaling; /* audio, valence.norm, norm.mean, norm.std */
+} nn_facts;
+
+/* Saves parameters and buffers of a graph as safetensors with the facts as metadata, whole or not at all;
+ * reading it back gives the same bits. Exactly one of the configs is not NULL; config and facts must agree.
+ * `more` is further metadata (the recipe), of `more_count` entries. TN_RANGE for a class name that is empty
+ * or holds a comma or a line end, or that is there twice; else what wt_save() fails with. */
+tn_status nn_save(tn_graph *graph, const char *path, const nn_video_config *video,
+                  const nn_audio_config *audio, const nn_facts *facts, const wt_meta *more, int more_count);
+
+typedef struct nn_model nn_model;
+
+typedef struct nn_model_options {
+    nn_kind kind;            /* what the caller expects the file to hold */
+    const wt_labels *labels; /* class names; NULL: those of the file */
+    bool nameless;           /* go on without any class names */
+} nn_model_options;
+
+/* Opens a file of weights and builds its network, ready to predict. Fails where the file cannot be read, is
+ * of the other kind, does not fit (as nn_bind()), has no class names and none are given, or where their
+ * number is not that of the head's rows. */
+tn_status nn_model_open(tn_ctx *ctx, const char *path, const nn_model_options *options, nn_model **out);
+void nn_model_close(nn_model *model);
+
+/* All live as long as the model; facts->class_name holds the names in use. */
+const nn_facts *nn_model_facts(const nn_model *model);
+const char *nn_model_path(const nn_model *model);
+tn_graph *nn_model_graph(const nn_model *model);
+const nn_video_config *nn_model_video(const nn_model *model); /* NULL for an audio model */
+const nn_audio_config *nn_model_audio(const nn_model *model); /* NULL for a video model */
+
+/* Makes the model ready for inputs of this shape. The plan is kept and used again as long as shapes repeat.
+ * *input is where the caller writes the clips, (batch, 3, frames, height, width), or sequences (batch,
+ * steps, features) with *lengths (batch) preset to `steps`. Views are good until the next call. */
+tn_status nn_video_prepare(nn_model *model, int batch, int frames, int height, int width, tn_tensor *input);
+tn_status nn_audio_prepare(nn_model *model, int batch, int steps, tn_tensor *input, tn_tensor *lengths);
+
+/* Views of a run's results; they live until the model is prepared or run again. */
+typedef struct nn_result {
+    tn_tensor features;      /* (N, F) */
+    tn_tensor logits;        /* (N, classes) */
+    tn_tensor probabilities; /* (N, classes) */
+    tn_tensor attention;     /* audio: (N, T); video: data NULL */
+} nn_result;
+
+/* Runs the prepared plan. TN_RANGE where a logit is not finite: the message names the first of the features,
+ * or the input, that is not. */
+tn_status nn_model_run(nn_model *model, nn_result *result);
+
+/* Scales the features of one clip with the model's scaling, prepares and runs. `width` must be the network's
+ * (TN_SHAPE) and `windows` at least 1 (TN_RANGE). *replaced, where not NULL, is the count of nn_scale(). */
+tn_status nn_audio_predict(nn_model *model, const double *features, size_t windows, int width,
+                           nn_result *result, size_t *replaced);
+
+/* The plan of the last prepare, for profiles; NULL before. */
+const tn_plan *nn_model_plan(const nn_model *model);
+
+/* ---- support vector machines ----------------------------------------------------------------------- */
+
+/* One entry of a sparse vector; entries ascend by index and what is not there is 0. */
+typedef struct nn_svm_entry {
+    int index;    /* LIBSVM counts from 1 */
+    double value; /* finite */
+} nn_svm_entry;
+
+typedef struct nn_svm_vector {
+    const nn_svm_entry *entry; /* borrowed */
+    size_t count;              /* entries */
+} nn_svm_vector;
+
+/* LIBSVM's kernels, in its order: u.v, (gamma u.v + coef0)^degree, exp(-gamma |u - v|^2), tanh(gamma u.v +
+ * coef0). */
+typedef enum nn_svm_kernel { NN_SVM_LINEAR, NN_SVM_POLYNOMIAL, NN_SVM_RBF, NN_SVM_SIGMOID } nn_svm_kernel;
+
+typedef struct nn_svm nn_svm;
+
+/* Reads a text model as LIBSVM writes it: svm_type c_svc or nu_svc (they predict alike), any kernel but
+ * precomputed; others are refused by name (TN_UNSUPPORTED). Errors say file, line and what was expected
+ * (TN_FORMAT, TN_IO). Numbers are read in the C locale whatever the program's is. */
+tn_status nn_svm_read(tn_ctx *ctx, const char *path, nn_svm **out);
+
+/* Writes the same format, whole or not at all; coefficients and vectors come back with the same bits. */
+tn_status nn_svm_write(tn_ctx *ctx, const nn_svm *svm, const char *path);
+void nn_svm_destroy(tn_ctx *ctx, nn_svm *svm);
+
+int nn_svm_classes(const nn_svm *svm);          /* k, at least 2 */
+const int *nn_svm_labels(const nn_svm *svm);    /* k labels in the model's order */
+int nn_svm_pairs(const nn_svm *svm);            /* k (k - 1) / 2 */
+int64_t nn_svm_vectors(const nn_svm *svm);      /* support vectors */
+int nn_svm_max_index(const nn_svm *svm);        /* largest index of a support vector, 0 where there is none */
+bool nn_svm_has_probability(const nn_svm *svm); /* Platt's A and B are there */
+
+/* Decision values of all pairs (0, 1), (0, 2), ..., (k - 2, k - 1), positive for the first of a pair, into
+ * `decision`. Returns the class (not the label) with most votes, the first of equals. */
+int nn_svm_decide(const nn_svm *svm, nn_svm_vector x, double *decision);
+
+/* Class probabilities from decision values: Platt's sigmoid for each pair, coupled by the second method of
+ * Wu, Lin and Weng 2004 (algorithm 2), iterated as LIBSVM does. TN_UNSUPPORTED without A and B; TN_NOMEM. */
+tn_status nn_svm_probability(tn_ctx *ctx, const nn_svm *svm, const double *decision, double *probability);
+
+/* A LIBSVM data file: each line a label and index:value entries. */
+typedef struct nn_svm_data {
+    size_t rows;         /* vectors */
+    double *label;       /* rows */
+    size_t *start;       /* rows + 1: row i is entry[start[i]] to entry[start[i + 1] - 1] */
+    nn_svm_entry *entry; /* of all rows */
+    int max_index;       /* the largest index, 0 where there is none */
+} nn_svm_data;
+
+/* Indices must ascend within a line and be at least 0, numbers finite; empty lines are refused as LIBSVM
+ * does. Errors as for nn_svm_read(). */
+tn_status nn_svm_data_read(tn_ctx *ctx, const char *path, nn_svm_data *out);
+void nn_svm_data_free(tn_ctx *ctx, nn_svm_data *data);
+nn_svm_vector nn_svm_row(const nn_svm_data *data, size_t row);
+
+#endif
