@@ -149,11 +149,11 @@ tn_status nn_init(tn_graph *graph, uint64_t seed);
  * where the statistics are not finite. */
 tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, const tn_tensor *clips);
 
-/* Gives every parameter and buffer of the graph its tensor of the same name; "module." before all of a
- * file's names is overlooked. Mapped floats are borrowed (the file must outlive the graph's plans), other
- * types converted into the graph's own memory. `skip`, unless NULL, is a prefix as for tn_set_trainable():
- * what is below it keeps its values (a new head). Every tensor that is missing, of another shape or
- * unexpected is named, with both shapes, in one TN_SHAPE message (as many as it holds, and how many more).
+/* Gives every parameter and buffer of the graph its tensor of the same name. Mapped floats are borrowed (the
+ * file must outlive the graph's plans), other types converted into the graph's own memory. `skip`, unless
+ * NULL, is a prefix as for tn_set_trainable(): what is below it keeps its values (a new head). Every tensor
+ * that is missing, of another shape or unexpected is named, with both shapes, in one TN_SHAPE message (as
+ * many as it holds, and how many more).
  * *.num_batches_tracked and norm.* are never unexpected, nor is what is below `skip`. */
 tn_status nn_bind(tn_graph *graph, const wt_file *file, const char *skip);
 
@@ -269,8 +269,9 @@ bool nn_svm_has_probability(const nn_svm *svm); /* Platt's A and B are there */
  * `decision`. Returns the class (not the label) with most votes, the first of equals. */
 int nn_svm_decide(const nn_svm *svm, nn_svm_vector x, double *decision);
 
-/* Class probabilities from decision values: Platt's sigmoid for each pair, coupled by the second method of
- * Wu, Lin and Weng 2004 (algorithm 2), iterated as LIBSVM does. TN_UNSUPPORTED without A and B; TN_NOMEM. */
+/* Class probabilities from decision values: Platt's sigmoid for each pair, three and more classes coupled by
+ * the second method of Wu, Lin and Weng 2004 (algorithm 2), iterated as LIBSVM does. TN_UNSUPPORTED without A
+ * and B; TN_NOMEM. */
 tn_status nn_svm_probability(tn_ctx *ctx, const nn_svm *svm, const double *decision, double *probability);
 
 /* A LIBSVM data file: each line a label and index:value entries. */
