@@ -61,8 +61,8 @@ nn_network nn_video_build(tn_graph *graph, const nn_video_config *config);
 
 /* Its two parts, for other heads and for training on cached features: x (N, C, T, H, W) -> (N, F), and
  * features (N, F) -> logits. */
-tn_var *nn_video_backbone(tn_var *x, const nn_video_config *config);
-tn_var *nn_video_head(tn_var *features, const nn_video_config *config);
+tn_var *nn_video_backbone(tn_graph *graph, tn_var *x, const nn_video_config *config);
+tn_var *nn_video_head(tn_graph *graph, tn_var *features, const nn_video_config *config);
 
 /* ---- audio network --------------------------------------------------------------------------------- */
 
@@ -106,9 +106,10 @@ typedef struct nn_scaling {
     float *deviation; /* same; where it is 0 the feature is only centred */
 } nn_scaling;
 
-/* Scales `windows` x scaling->width row-major features into `out` (windows, width; any strides). Values that
- * are not finite, before scaling or as floats after it, become 0; returns how many. A window whose features
- * are all equal becomes 0 under NN_NORM_FRAME. */
+/* Scales `windows` x scaling->width row-major features into `out` (windows, width; any strides). A feature
+ * that is not finite counts as 0 before scaling (the paper's rule); what is not finite as a float after it
+ * becomes 0. Returns how many there were. A window whose features are all equal becomes 0 under
+ * NN_NORM_FRAME. */
 size_t nn_scale(const nn_scaling *scaling, const double *features, size_t windows, const tn_tensor *out);
 
 /* The names in metadata and options: "train", "frame", "none"; "local", "softmax-query". The second of each
@@ -121,18 +122,19 @@ bool nn_attention_parse(const char *text, nn_attention *out);
 /* ---- building blocks of other networks ------------------------------------------------------------- */
 
 /* Convolution without bias: parameter NAME.weight. */
-tn_var *nn_conv(tn_var *x, const char *name, int64_t in, int64_t out, const int kernel[3],
+tn_var *nn_conv(tn_graph *graph, tn_var *x, const char *name, int64_t in, int64_t out, const int kernel[3],
                 const int stride[3], const int pad[3]);
 
 /* Batch norm: NAME.weight, .bias, .running_mean, .running_var, each (channels). */
-tn_var *nn_batch_norm(tn_var *x, const char *name, int64_t channels, tn_batch_norm_attr attr);
+tn_var *nn_batch_norm(tn_graph *graph, tn_var *x, const char *name, int64_t channels,
+                      tn_batch_norm_attr attr);
 
 /* NAME.weight (out, in) and NAME.bias (out). */
-tn_var *nn_linear(tn_var *x, const char *name, int64_t in, int64_t out);
+tn_var *nn_linear(tn_graph *graph, tn_var *x, const char *name, int64_t in, int64_t out);
 
 /* Adds the input "labels" (N), the input "class_weights" (classes) where `weighted`, and the scalar output
  * "loss": tn_cross_entropy() of the logits. */
-tn_var *nn_add_loss(tn_var *logits, int64_t classes, bool weighted);
+tn_var *nn_add_loss(tn_graph *graph, tn_var *logits, int64_t classes, bool weighted);
 
 /* ---- weights --------------------------------------------------------------------------------------- */
 

@@ -426,21 +426,10 @@ static void write_header(wt_writer *w, const nn_svm *svm)
     wt_printf(w, "SV\n");
 }
 
-tn_status nn_svm_write(tn_ctx *ctx, const nn_svm *svm, const char *path)
+static void write_vectors(wt_writer *w, const nn_svm *svm)
 {
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c)
-        return tn_fail(ctx, TN_NOMEM, "%s: no memory for a locale", path);
-    wt_writer *w = NULL;
-    tn_status status = wt_create(ctx, path, &w);
-    if (status != TN_OK) {
-        freelocale(c);
-        return status;
-    }
-    locale_t before = uselocale(c);
-    write_header(w, svm);
+    const int others = svm->classes - 1;
     for (int64_t i = 0; i < svm->vectors; i++) {
-        const int others = svm->classes - 1;
         for (int j = 0; j < others; j++)
             wt_printf(w, "%.17g ", svm->coef[i * others + j]);
         nn_svm_vector sv = nn_svm_sv(svm, i);
@@ -451,9 +440,20 @@ tn_status nn_svm_write(tn_ctx *ctx, const nn_svm *svm, const char *path)
         }
         wt_printf(w, "\n");
     }
-    /* The writer keeps its first error; committing tells it. */
-    status = wt_commit(w);
-    uselocale(before);
-    freelocale(c);
+}
+
+tn_status nn_svm_write(tn_ctx *ctx, const nn_svm *svm, const char *path)
+{
+    nn_locale locale;
+    TN_TRY(nn_locale_enter(ctx, &locale));
+    wt_writer *w = NULL;
+    tn_status status = wt_create(ctx, path, &w);
+    if (status == TN_OK) {
+        write_header(w, svm);
+        write_vectors(w, svm);
+        /* The writer keeps its first error; committing tells it. */
+        status = wt_commit(w);
+    }
+    nn_locale_leave(&locale);
     return status;
 }

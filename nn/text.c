@@ -36,6 +36,25 @@ static tn_status read_file(nn_text *text, FILE *file)
     return TN_OK;
 }
 
+tn_status nn_locale_enter(tn_ctx *ctx, nn_locale *out)
+{
+    *out = (nn_locale){0};
+    out->c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!out->c)
+        return tn_fail(ctx, TN_NOMEM, "no memory for a locale");
+    out->before = uselocale(out->c);
+    return TN_OK;
+}
+
+void nn_locale_leave(nn_locale *locale)
+{
+    if (!locale->c)
+        return;
+    uselocale(locale->before);
+    freelocale(locale->c);
+    *locale = (nn_locale){0};
+}
+
 tn_status nn_text_open(tn_ctx *ctx, const char *path, nn_text *out)
 {
     *out = (nn_text){.ctx = ctx, .path = path};
@@ -46,22 +65,14 @@ tn_status nn_text_open(tn_ctx *ctx, const char *path, nn_text *out)
     fclose(file);
     if (status != TN_OK)
         return status;
-    out->c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!out->c)
-        return tn_fail(ctx, TN_NOMEM, "%s: no memory for a locale", path);
-    out->before = uselocale(out->c);
-    return TN_OK;
+    return nn_locale_enter(ctx, &out->locale);
 }
 
 void nn_text_close(nn_text *text)
 {
-    if (text->c) {
-        uselocale(text->before);
-        freelocale(text->c);
-    }
+    nn_locale_leave(&text->locale);
     tn_free(text->ctx, text->data);
     text->data = NULL;
-    text->c = (locale_t)0;
 }
 
 char *nn_text_line(nn_text *text)
