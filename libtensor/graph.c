@@ -43,6 +43,11 @@ tn_ctx *tn_graph_ctx(const tn_graph *graph)
     return graph->ctx;
 }
 
+tn_status tn_graph_check(const tn_graph *graph)
+{
+    return graph->status == TN_OK ? TN_OK : tn_fail(graph->ctx, graph->status, "%s", graph->message);
+}
+
 tn_var *tn_poison(tn_graph *graph, tn_status status, const char *format, ...)
 {
     if (graph->status == TN_OK) {

@@ -21,8 +21,7 @@ static void set_guards(tn_plan *plan)
 static tn_status make(tn_plan *plan, const tn_input_shape *shapes, int shape_count)
 {
     tn_graph *graph = plan->graph;
-    if (graph->status != TN_OK)
-        return tn_fail(plan->ctx, graph->status, "%s", graph->message);
+    TN_TRY(tn_graph_check(graph));
     if (plan->training && (!plan->loss || plan->loss->graph != graph || !plan->loss->output))
         return tn_fail(plan->ctx, TN_RANGE, "a training plan needs an output of the graph as its loss");
     plan->values = tn_zalloc(plan->ctx, graph->var_count, sizeof *plan->values);

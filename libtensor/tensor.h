@@ -153,6 +153,9 @@ tn_status tn_graph_create(tn_ctx *ctx, tn_graph **out);
 void tn_graph_destroy(tn_graph *graph); /* after its plans */
 tn_ctx *tn_graph_ctx(const tn_graph *graph);
 
+/* TN_OK, or the status of the first mistake in building, whose message it records. */
+tn_status tn_graph_check(const tn_graph *graph);
+
 /* A size that is only known when a plan is made. */
 enum { TN_ANY = -1 };
 
