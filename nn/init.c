@@ -96,6 +96,7 @@ static tn_status init_one(tn_ctx *ctx, const char *name, const tn_tensor *t, uin
 
 tn_status nn_init(tn_graph *graph, uint64_t seed)
 {
+    TN_TRY(tn_graph_check(graph));
     for (int i = 0; i < tn_param_count(graph); i++) {
         tn_var *var = tn_param_at(graph, i);
         tn_tensor t = tn_value(var);

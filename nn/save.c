@@ -129,6 +129,7 @@ tn_status nn_save(tn_graph *graph, const char *path, const nn_video_config *vide
                   const nn_audio_config *audio, const nn_facts *facts, const wt_meta *more, int more_count)
 {
     tn_ctx *ctx = tn_graph_ctx(graph);
+    TN_TRY(tn_graph_check(graph));
     TN_TRY(check(ctx, path, video, audio, facts));
     const bool scaled = audio && facts->scaling.norm == NN_NORM_TRAIN;
     metadata meta = {.count = 0};

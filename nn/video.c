@@ -261,7 +261,9 @@ tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, con
     replacing.momentum = 1;
     nn_network net = nn_video_build(twin, &replacing);
     tn_var *loss = nn_add_loss(twin, net.logits, config->classes, false);
-    tn_status status = share_values(graph, twin);
+    tn_status status = tn_graph_check(twin);
+    if (status == TN_OK)
+        status = share_values(graph, twin);
     if (status == TN_OK)
         status = run_forward(twin, &net, loss, clips);
     if (status == TN_OK)
