@@ -414,6 +414,9 @@ static void initial_values(void **state)
             assert_true(fabs(dot - (i == j)) < 1e-6);
         }
 
+    assert_memory_not_equal(tn_value_const(tn_find(f.graph, "lstm.weight_ih_l0")),
+                            tn_value_const(tn_find(f.graph, "lstm.weight_ih_l0_reverse")), 64);
+
     /* A parameter's values depend on its name and the seed alone. */
     tn_graph *graph;
     assert_ok(f.ctx, tn_graph_create(f.ctx, &graph));
