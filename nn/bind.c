@@ -146,7 +146,8 @@ static tn_status take(tn_ctx *ctx, tn_var *param, const wt_file *file)
 tn_status nn_bind(tn_graph *graph, const wt_file *file, const char *skip)
 {
     tn_ctx *ctx = tn_graph_ctx(graph);
-    TN_TRY(tn_graph_check(graph)); /* else what is missing in the graph would seem to be surplus in the file */
+    TN_TRY(
+        tn_graph_check(graph)); /* else what is missing in the graph would seem to be surplus in the file */
     const int count = tn_param_count(graph);
     tn_var **params = tn_alloc(ctx, (size_t)count, sizeof(tn_var *));
     if (!params)

@@ -43,7 +43,8 @@ nn_video_config nn_video_defaults(int classes);
 int64_t nn_video_features(const nn_video_config *config);
 
 /* Reads every size from the tensors of a file and the stem's stride and pool from its metadata (else the
- * defaults). Fails with TN_SHAPE; the message names the file, the tensor, its shape and what was expected. */
+ * defaults). Fails with TN_SHAPE, the message naming the file, the tensor, its shape and what was expected,
+ * or with TN_FORMAT for the metadata. */
 tn_status nn_video_config_from(tn_ctx *ctx, const wt_file *file, nn_video_config *config);
 
 /* The vars of a network in a graph. */
@@ -155,8 +156,8 @@ tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, con
  * file must outlive the graph's plans), other types converted into the graph's own memory. `skip`, unless
  * NULL, is a prefix as for tn_set_trainable(): what is below it keeps its values (a new head). Every tensor
  * that is missing, of another shape or unexpected is named, with both shapes, in one TN_SHAPE message (as
- * many as it holds, and how many more).
- * *.num_batches_tracked and norm.* are never unexpected, nor is what is below `skip`. */
+ * many as it holds, and how many more). Never unexpected are *.num_batches_tracked, norm.* and what is below
+ * `skip`. A poisoned graph gives what it recorded. */
 tn_status nn_bind(tn_graph *graph, const wt_file *file, const char *skip);
 
 /* ---- model files ----------------------------------------------------------------------------------- */
@@ -220,8 +221,8 @@ typedef struct nn_result {
     tn_tensor attention;     /* audio: (N, T); video: data NULL */
 } nn_result;
 
-/* Runs the prepared plan. TN_RANGE where a logit is not finite: the message names the first of the features,
- * or the input, that is not. */
+/* Runs the prepared plan. TN_RANGE where a logit is not finite: the message names the first parameter that is
+ * not, else the input. */
 tn_status nn_model_run(nn_model *model, nn_result *result);
 
 /* Scales the features of one clip with the model's scaling, prepares and runs. `width` must be the network's
