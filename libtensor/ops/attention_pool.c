@@ -131,7 +131,7 @@ static const tn_case cases[] = {
 
 const tn_op tn_op_attention_pool = {
     .name = "attention_pool",
-    .role = {TN_ROLE_DATA, TN_ROLE_WEIGHT, TN_ROLE_LENGTH},
+    .role = {TN_ROLE_DATA, TN_ROLE_DATA, TN_ROLE_LENGTH}, /* the query may be computed */
     .optional = 1u << LENGTHS,
     .outputs = 2,
     .keep_in = 1u << X | 1u << QUERY | 1u << LENGTHS,
