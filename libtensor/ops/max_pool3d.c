@@ -11,15 +11,15 @@ static tn_status prepare(tn_step *step)
     return TN_OK;
 }
 
-/* Takes over what is larger, or not a number, from one input pixel. */
-static void take(const float *x, int64_t channels, float *best, int32_t *where, int32_t position)
+/* Takes over what is larger, or not a number, from one input pixel. Without `where` compilers make vectors of
+ * it. */
+static void take(const float *restrict x, int64_t channels, float *restrict best, int32_t *restrict where,
+                 int32_t position)
 {
-    for (int64_t c = 0; c < channels; c++) {
-        const bool larger = x[c] > best[c] || x[c] != x[c];
-        best[c] = larger ? x[c] : best[c];
-        if (where)
-            where[c] = larger ? position : where[c];
-    }
+    for (int64_t c = 0; where && c < channels; c++)
+        where[c] = x[c] > best[c] || x[c] != x[c] ? position : where[c];
+    for (int64_t c = 0; c < channels; c++)
+        best[c] = x[c] > best[c] || x[c] != x[c] ? x[c] : best[c];
 }
 
 /* One row of output pixels. */
