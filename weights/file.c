@@ -91,9 +91,12 @@ static tn_status open_content(wt_file *file, const wt_source *source)
     if (begins(source, 0, "\x89HDF\r\n\x1a\n", 8))
         return wt_bad(source, TN_UNSUPPORTED, "beginning", 0,
                       "an HDF5 file: convert it to safetensors where it was made");
-    if (source->data[0] == 0x80)
+    /* The length of a safetensors header may begin with a pickle's first byte; a pickle's first eight bytes
+     * are no length that fits. */
+    const bool has_header = source->size > 8 && memchr("{ \t\r\n", source->data[8], 5);
+    if (source->data[0] == 0x80 && !(has_header && wt_u64(source->data) <= source->size - 8))
         return wt_open_legacy(file, source);
-    if (source->size > 8 && memchr("{ \t\r\n", source->data[8], 5))
+    if (has_header)
         return wt_open_safetensors(file, source);
     return unknown_kind(source);
 }
