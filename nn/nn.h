@@ -292,4 +292,30 @@ tn_status nn_svm_data_read(tn_ctx *ctx, const char *path, nn_svm_data *out);
 void nn_svm_data_free(tn_ctx *ctx, nn_svm_data *data);
 nn_svm_vector nn_svm_row(const nn_svm_data *data, size_t row);
 
+/* ---- fusion ---------------------------------------------------------------------------------------- */
+
+/* Late fusion (Pinto et al. 2020): an SVM on the scores [video softmax | audio softmax], or, where nobody has
+ * trained one, the mean of the two. */
+typedef struct nn_fusion nn_fusion;
+
+/* Reads the SVM of `classes` classes: its labels are 1 to `classes`, each once, in the order of the networks'
+ * heads. `path` NULL: the mean. Fails as nn_svm_read() does, and with TN_SHAPE where labels or inputs are not
+ * those of so many classes. */
+tn_status nn_fusion_open(tn_ctx *ctx, const char *path, int classes, nn_fusion **out);
+void nn_fusion_close(nn_fusion *fusion); /* NULL is fine */
+
+bool nn_fusion_is_svm(const nn_fusion *fusion);
+bool nn_fusion_has_probability(const nn_fusion *fusion); /* an SVM without Platt's A and B has none */
+
+/* Fuses the probabilities of one clip, `classes` each; one of the two may be NULL, and then the other is the
+ * answer. *label is the class: the SVM's vote, which need not be the most probable class, or the largest
+ * probability, the first of equals. `probability` (classes) is filled, with zeros where *known becomes false
+ * because the SVM has none. TN_NOMEM. */
+tn_status nn_fuse(const nn_fusion *fusion, const float *video, const float *audio, int *label,
+                  double *probability, bool *known);
+
+/* The indices of the `count` largest of n values, falling; of equals the first comes first. `count` is at
+ * most n (asserted). */
+void nn_largest(const float *value, int n, int count, int *index);
+
 #endif
