@@ -1,8 +1,7 @@
 /* convert: files of named tensors from one kind to another. */
-#include "apps/common/cli.h"
+#include "apps/common/command.h"
 #include "weights/weights.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,29 +9,10 @@
 
 static const char program[] = "convert";
 
-static const char help[] =
-    "Usage: convert [--prefix P] IN OUT.safetensors\n"
-    "       convert [--prefix P] IN FOLDER/\n"
-    "       convert [--prefix P] --list IN\n"
-    "\n"
-    "Converts named tensors. IN is a PyTorch checkpoint (of torch.save(), old or new form), a safetensors, NPY or\n"
-    "NPZ file, or a folder of .npy files; its content says which. OUT is a safetensors file, or a folder that gets\n"
-    "a NAME.npy for each tensor. Floats become 32 bits wide; integers and booleans stay what they are.\n"
-    "\n"
-    "Of a checkpoint, the state_dict is taken; \"module.\" before its names is taken off.\n"
-    "\n"
-    "  --list       print names, types and shapes, and what else IN holds, on lines that begin with '#'\n"
-    "  --prefix P   take P off the names that begin with it, after \"module.\"\n"
-    "  --quiet      print nothing but errors\n"
-    "  --help       print this\n"
-    "  --version    print the version\n"
-    "\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
-
 typedef struct options {
     const char *prefix;   /* NULL: none */
     bool list;            /* print, do not convert */
-    bool quiet;           /* no line about what was done */
+    cmd_line cmd;         /* common options and paths */
     const char *in, *out; /* paths; no `out` with `list` */
 } options;
 
@@ -108,13 +88,14 @@ static tn_status convert(tn_ctx *ctx, const wt_file *file, const options *o, con
     }
     TN_TRY(ends_with(o->out, ".safetensors") ? write_safetensors(ctx, file, o->out, tensors)
                                              : wt_save_folder(ctx, o->out, tensors, wt_count(file)));
-    if (!o->quiet)
+    if (!o->cmd.quiet)
         printf("%s: %d tensors from %s (%s)\n", o->out, wt_count(file), o->in, wt_format(file));
     return TN_OK;
 }
 
-static tn_status run(tn_ctx *ctx, const options *o)
+static int run(tn_ctx *ctx, void *arg)
 {
+    const options *o = arg;
     wt_file *file = NULL;
     wt_tensor *tensors = NULL;
     tn_status status = wt_open(ctx, o->in, &file);
@@ -131,7 +112,7 @@ static tn_status run(tn_ctx *ctx, const options *o)
 done:
     tn_free(ctx, tensors);
     wt_close(file);
-    return status;
+    return status == TN_OK ? CLI_OK : CLI_FAILED;
 }
 
 /* A folder is given with a slash at the end, or is there. */
@@ -141,63 +122,48 @@ static bool is_folder(const char *path)
     return path[0] && (path[strlen(path) - 1] == '/' || (stat(path, &info) == 0 && S_ISDIR(info.st_mode)));
 }
 
-/* -1: go on; else the status to exit with. */
+/* CMD_GO, or the status to exit with. */
 static int parse(int argc, char **argv, options *o)
 {
-    static const struct option names[] = {
-        {"list", no_argument, NULL, 'l'},    {"prefix", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},   {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0},
+    const cmd_option list[] = {
+        cmd_flag("list",
+                 "print names, types and shapes, and what else IN holds, on lines\nthat begin with '#'",
+                 &o->list),
+        cmd_text("prefix", "P", "take P off the names that begin with it, after \"module.\"", &o->prefix),
     };
-    int option;
-    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        switch (option) {
-        case 'l':
-            o->list = true;
-            break;
-        case 'p':
-            o->prefix = optarg;
-            break;
-        case 'q':
-            o->quiet = true;
-            break;
-        case 'h':
-            fputs(help, stdout);
-            return cli_finish(program, CLI_OK);
-        case 'v':
-            return cli_version(program);
-        default:
-            return cli_try_help(program);
-        }
-    }
-    int wanted = o->list ? 1 : 2;
-    if (argc - optind != wanted)
+    o->cmd = (cmd_line){
+        .program = program,
+        .usage = "[--prefix P] IN OUT.safetensors\n[--prefix P] IN FOLDER/\n[--prefix P] --list IN",
+        .about =
+            "Converts named tensors. IN is a PyTorch checkpoint (of torch.save(), old or new form), a safetensors,\n"
+            "NPY or NPZ file, or a folder of .npy files; its content says which. OUT is a safetensors file, or a\n"
+            "folder that gets a NAME.npy for each tensor. Floats become 32 bits wide; integers and booleans stay\n"
+            "what they are. Of a checkpoint, the state_dict is taken; \"module.\" before its names is taken off.",
+        .options = list,
+        .option_count = sizeof list / sizeof list[0],
+        .offers = CMD_OFFERS_QUIET,
+        .max_operands = 2,
+        .threads = 1,
+    };
+    const int status = cmd_parse(&o->cmd, argc, argv);
+    if (status != CMD_GO)
+        return status;
+    if (o->cmd.operand_count != (o->list ? 1 : 2))
         return cli_usage(program, "%s",
                          o->list ? "--list takes one file" : "two arguments are needed: IN and OUT");
-    o->in = argv[optind];
-    o->out = o->list ? NULL : argv[optind + 1];
+    o->in = o->cmd.operand[0];
+    o->out = o->list ? NULL : o->cmd.operand[1];
     if (o->out && !is_folder(o->out) && !ends_with(o->out, ".safetensors"))
         return cli_usage(program,
                          "%s: OUT is a name that ends in .safetensors, or a folder (with a / at its end)",
                          o->out);
-    return -1;
+    return CMD_GO;
 }
 
 int main(int argc, char **argv)
 {
     cli_start();
-    argv[0] = (char[]){"convert"}; /* for getopt's messages */
     options o = {0};
-    int status = parse(argc, argv, &o);
-    if (status >= 0)
-        return status;
-    tn_ctx *ctx = NULL;
-    tn_options one_thread = {.threads = 1};
-    if (tn_ctx_create(&one_thread, &ctx) != TN_OK) {
-        cli_warn(program, "out of memory, or VALENCE_ISA names no instruction set of this machine");
-        return CLI_FAILED;
-    }
-    status = run(ctx, &o) == TN_OK ? CLI_OK : cli_fail(program, ctx);
-    tn_ctx_destroy(ctx);
-    return cli_finish(program, status);
+    const int status = parse(argc, argv, &o);
+    return status == CMD_GO ? cmd_run(&o.cmd, run, &o) : status;
 }

@@ -1,73 +1,23 @@
 /* synth: makes a short audiovisual clip by itself. */
-#include "apps/common/cli.h"
+#include "apps/common/command.h"
 #include "data/data.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char program[] = "synth";
 
-static const char help[] =
-    "Usage: synth [options] FOLDER\n"
-    "\n"
-    "Makes a clip of a group of simple figures: FOLDER/frames/0001.png ... and FOLDER/audio.wav. The same options\n"
-    "give the same bytes. FOLDER appears whole or not at all, and must not be there before (or be empty).\n"
-    "\n"
-    "  --class C      what the clip shows: positive, neutral (the default) or negative\n"
-    "  --colour C     the same for one of its four cues alone\n"
-    "  --motion C\n"
-    "  --posture C\n"
-    "  --sound C\n"
-    "  --seed N       who stands where, clothes, tempo, pitch (0)\n"
-    "  --seconds S    length (5)\n"
-    "  --fps F        frames per second (10)\n"
-    "  --size WxH     of a frame in pixels (320x240)\n"
-    "  --rate N       of the sound in Hz (16000)\n"
-    "  --video        also make FOLDER/clip.mp4 of both; needs the program ffmpeg\n"
-    "  --quiet        print nothing but errors\n"
-    "  --help         print this\n"
-    "  --version      print the version\n"
-    "\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
-
-/* What getopt_long() returns; the options of a cue are CUE + its number. */
-enum { CLASS = 256, SEED, SECONDS, FPS, SIZE, RATE, VIDEO, QUIET, HELP, VERSION, CUE };
-
-static const struct option long_options[] = {{"class", required_argument, NULL, CLASS},
-                                             {"colour", required_argument, NULL, CUE + DATA_SYNTH_COLOUR},
-                                             {"motion", required_argument, NULL, CUE + DATA_SYNTH_MOTION},
-                                             {"posture", required_argument, NULL, CUE + DATA_SYNTH_POSTURE},
-                                             {"sound", required_argument, NULL, CUE + DATA_SYNTH_SOUND},
-                                             {"seed", required_argument, NULL, SEED},
-                                             {"seconds", required_argument, NULL, SECONDS},
-                                             {"fps", required_argument, NULL, FPS},
-                                             {"size", required_argument, NULL, SIZE},
-                                             {"rate", required_argument, NULL, RATE},
-                                             {"video", no_argument, NULL, VIDEO},
-                                             {"quiet", no_argument, NULL, QUIET},
-                                             {"help", no_argument, NULL, HELP},
-                                             {"version", no_argument, NULL, VERSION},
-                                             {NULL, 0, NULL, 0}};
+/* The options that take a class: the whole clip's, then one of each cue, in the order of data_synth_cue. */
+static const char *const class_options[1 + DATA_SYNTH_CUES] = {"class", "colour", "motion", "posture",
+                                                               "sound"};
 
 typedef struct options {
-    int label;                /* of --class */
-    int cue[DATA_SYNTH_CUES]; /* of the cues' own options; -1: as the class */
-    data_synth_options clip;  /* all but the cues */
-    bool video, quiet;        /* as given */
-    const char *folder;       /* borrowed from argv */
+    cmd_line cmd;                           /* common options and the folder */
+    const char *label[1 + DATA_SYNTH_CUES]; /* values of class_options; NULL: not given */
+    const char *size;                       /* --size; NULL: not given */
+    data_synth_options clip;                /* what to make */
+    bool video;                             /* --video */
 } options;
-
-static bool read_number(const char *text, double *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtod(text, &end);
-    return end != text && !*end && errno == 0 && isfinite(*out);
-}
 
 static bool read_class(const char *text, int *out)
 {
@@ -79,92 +29,83 @@ static bool read_class(const char *text, int *out)
     return false;
 }
 
-static bool read_seed(const char *text, uint64_t *out)
+/* Turns the texts of options into what they mean. */
+static int take_texts(options *o)
 {
-    char *end;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && errno == 0;
-}
-
-/* Takes one option's value; false where it makes no sense. */
-static bool take(options *o, int option, const char *value)
-{
-    double number = 0;
-    int end = 0;
-    switch (option) {
-    case CLASS:
-        return read_class(value, &o->label);
-    case SEED:
-        return read_seed(value, &o->clip.seed);
-    case SECONDS:
-        return read_number(value, &o->clip.seconds);
-    case FPS:
-        return read_number(value, &o->clip.fps);
-    case SIZE:
-        return sscanf(value, "%5dx%5d%n", &o->clip.width, &o->clip.height, &end) == 2 && !value[end];
-    case RATE:
-        if (!read_number(value, &number) || fabs(number) > 1e9 || number != floor(number))
-            return false;
-        o->clip.rate = (int)number;
-        return true;
-    case VIDEO:
-        return o->video = true;
-    case QUIET:
-        return o->quiet = true;
-    default:
-        return read_class(value, &o->cue[option - CUE]);
+    int label[1 + DATA_SYNTH_CUES] = {1}, end = 0;
+    for (int i = 0; i <= DATA_SYNTH_CUES; i++) {
+        if (o->label[i] && !read_class(o->label[i], &label[i]))
+            return cli_usage(program, "--%s cannot be '%s', expected positive, neutral or negative",
+                             class_options[i], o->label[i]);
+        if (i > 0)
+            o->clip.cue[i - 1] = o->label[i] ? label[i] : label[0];
     }
+    if (o->size && (sscanf(o->size, "%5dx%5d%n", &o->clip.width, &o->clip.height, &end) != 2 || o->size[end]))
+        return cli_usage(program, "--size cannot be '%s', expected two numbers as in 320x240", o->size);
+    return CMD_GO;
 }
 
-/* Returns -1 to go on, or the exit status. */
+/* CMD_GO, or the status to exit with. What is out of range is told by data_synth_check(). */
 static int parse(int argc, char **argv, options *o)
 {
-    *o = (options){.label = 1, .clip = data_synth_defaults(1, 0), .cue = {-1, -1, -1, -1}};
-    int option, which = 0;
-    while ((option = getopt_long(argc, argv, "", long_options, &which)) != -1) {
-        if (option == HELP) {
-            fputs(help, stdout);
-            return cli_finish(program, CLI_OK);
-        }
-        if (option == VERSION)
-            return cli_version(program);
-        if (option == '?')
-            return cli_try_help(program);
-        if (!take(o, option, optarg))
-            return cli_usage(program, "--%s cannot be '%s'", long_options[which].name, optarg);
+    *o = (options){.clip = data_synth_defaults(1, 0)};
+    const cmd_option list[] = {
+        cmd_text(class_options[0], "C", "what the clip shows: positive, neutral (the default) or negative",
+                 &o->label[0]),
+        cmd_text(class_options[1], "C", "the same for its colours alone", &o->label[1]),
+        cmd_text(class_options[2], "C", "for its motion", &o->label[2]),
+        cmd_text(class_options[3], "C", "for the postures", &o->label[3]),
+        cmd_text(class_options[4], "C", "for the sound", &o->label[4]),
+        cmd_number("seconds", "S", "length (5)", &o->clip.seconds, -1e9, 1e9),
+        cmd_number("fps", "F", "frames per second (10)", &o->clip.fps, -1e9, 1e9),
+        cmd_text("size", "WxH", "of a frame in pixels (320x240)", &o->size),
+        cmd_int("rate", "N", "of the sound in Hz (16000)", &o->clip.rate, -1000000000, 1000000000),
+        cmd_flag("video", "also make FOLDER/clip.mp4 of both; needs the program ffmpeg", &o->video),
+    };
+    o->cmd = (cmd_line){
+        .program = program,
+        .usage = "[OPTION]... FOLDER",
+        .about =
+            "Makes a clip of a group of simple figures: FOLDER/frames/0001.png ... and FOLDER/audio.wav. The\n"
+            "same options give the same bytes. FOLDER appears whole or not at all, and must not be there before\n"
+            "(or be empty). --seed is who stands where, clothes, tempo, pitch.",
+        .options = list,
+        .option_count = sizeof list / sizeof list[0],
+        .offers = CMD_OFFERS_SEED | CMD_OFFERS_QUIET,
+        .max_operands = 2,
+        .threads = 1,
+    };
+    const int status = cmd_parse(&o->cmd, argc, argv);
+    if (status != CMD_GO)
+        return status;
+    if (o->cmd.operand_count != 1)
+        return cli_usage(program, o->cmd.operand_count ? "more than one folder" : "which folder?");
+    o->clip.seed = o->cmd.seed;
+    return take_texts(o);
+}
+
+static int run(tn_ctx *ctx, void *arg)
+{
+    const options *o = arg;
+    const char *folder = o->cmd.operand[0];
+    if (data_synth_check(ctx, &o->clip) != TN_OK) {
+        cli_usage(program, "%s", tn_error(ctx));
+        tn_clear_error(ctx);
+        return CLI_USAGE;
     }
-    if (argc - optind != 1)
-        return cli_usage(program, argc == optind ? "which folder?" : "more than one folder");
-    o->folder = argv[optind];
-    for (int i = 0; i < DATA_SYNTH_CUES; i++)
-        o->clip.cue[i] = o->cue[i] >= 0 ? o->cue[i] : o->label;
-    return -1;
+    if (data_synth_write(ctx, folder, &o->clip, o->video) != TN_OK)
+        return CLI_FAILED;
+    if (!o->cmd.quiet)
+        printf("%s: %d frames of %d x %d, %g s of sound at %d Hz\n", folder, data_synth_frame_count(&o->clip),
+               o->clip.width, o->clip.height, (double)data_synth_sample_count(&o->clip) / o->clip.rate,
+               o->clip.rate);
+    return CLI_OK;
 }
 
 int main(int argc, char **argv)
 {
     cli_start();
     options o;
-    int status = parse(argc, argv, &o);
-    if (status >= 0)
-        return status;
-    tn_ctx *ctx = NULL;
-    tn_status made = tn_ctx_create(&(tn_options){.threads = 1}, &ctx);
-    if (made != TN_OK) {
-        cli_warn(program, "%s", tn_status_text(made));
-        return CLI_FAILED;
-    }
-    if (data_synth_check(ctx, &o.clip) != TN_OK)
-        status = cli_usage(program, "%s", tn_error(ctx));
-    else if (data_synth_write(ctx, o.folder, &o.clip, o.video) != TN_OK)
-        status = cli_fail(program, ctx);
-    else
-        status = CLI_OK;
-    if (status == CLI_OK && !o.quiet)
-        printf("%s: %d frames of %d x %d, %g s of sound at %d Hz\n", o.folder,
-               data_synth_frame_count(&o.clip), o.clip.width, o.clip.height,
-               (double)data_synth_sample_count(&o.clip) / o.clip.rate, o.clip.rate);
-    tn_ctx_destroy(ctx);
-    return cli_finish(program, status);
+    const int status = parse(argc, argv, &o);
+    return status == CMD_GO ? cmd_run(&o.cmd, run, &o) : status;
 }

@@ -1,18 +1,31 @@
 #include "apps/common/cli.h"
 
+#include "weights/weights.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { LINE_BYTES = 4096 };
 
 void cli_start(void)
 {
     signal(SIGXFSZ, SIG_IGN);
 }
 
+/* "PROGRAM: MESSAGE" as one printable line, whatever a file's name holds; the caller ends it. */
+static void print_message(const char *program, const char *format, va_list args)
+{
+    char text[LINE_BYTES], line[LINE_BYTES];
+    vsnprintf(text, sizeof text, format, args);
+    fflush(stdout);
+    fprintf(stderr, "%s: %s", program, wt_printable(text, line, sizeof line));
+}
+
 int cli_fail(const char *program, const tn_ctx *ctx)
 {
-    fprintf(stderr, "%s: %s\n", program, tn_error(ctx));
+    cli_warn(program, "%s", tn_error(ctx));
     return CLI_FAILED;
 }
 
@@ -20,8 +33,7 @@ void cli_warn(const char *program, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "%s: ", program);
-    vfprintf(stderr, format, args);
+    print_message(program, format, args);
     fputc('\n', stderr);
     va_end(args);
 }
@@ -30,16 +42,9 @@ int cli_usage(const char *program, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "%s: ", program);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    print_message(program, format, args);
+    fprintf(stderr, ". Try '%s --help'.\n", program);
     va_end(args);
-    return cli_try_help(program);
-}
-
-int cli_try_help(const char *program)
-{
-    fprintf(stderr, "Try '%s --help'.\n", program);
     return CLI_USAGE;
 }
 

@@ -8,7 +8,8 @@
 enum {
     CLI_OK = 0,
     CLI_FAILED = 1, /* the message is on standard error */
-    CLI_USAGE = 2   /* wrong options or arguments */
+    CLI_USAGE = 2,  /* wrong options or arguments */
+    CLI_PARTIAL = 3 /* a batch was finished, but some of it failed */
 };
 
 /* First thing in main(): a limit on file sizes becomes an error of write() instead of a signal, so that no
@@ -23,9 +24,6 @@ void cli_warn(const char *program, const char *format, ...) TN_PRINTF(2, 3);
 
 /* A message and where to find help, on standard error; CLI_USAGE. */
 int cli_usage(const char *program, const char *format, ...) TN_PRINTF(2, 3);
-
-/* For getopt_long() returning '?' (which has said what is wrong): where to find help; CLI_USAGE. */
-int cli_try_help(const char *program);
 
 /* "PROGRAM (valence) VERSION" on standard output; what cli_finish() says. */
 int cli_version(const char *program);
