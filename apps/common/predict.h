@@ -1,0 +1,94 @@
+/* predict: from a clip's files to an answer. */
+#ifndef APPS_COMMON_PREDICT_H
+#define APPS_COMMON_PREDICT_H
+
+#include "data/data.h"
+#include "nn/nn.h"
+
+/* A clip: a folder of pictures or a video file or neither, and a sound file or none. A video file brings its
+ * own sound unless there is a sound file. */
+typedef struct clip_source {
+    const char *name;   /* in the answer */
+    const char *frames; /* folder of pictures; NULL: none */
+    const char *video;  /* video file; NULL: none */
+    const char *audio;  /* sound file; NULL: none */
+} clip_source;
+
+/* What a path names, for programs that are given nothing but paths: a folder is a folder of pictures; a file
+ * is sound where it begins like WAV, AIFF, FLAC or AU, or else is called like a sound file (.wav .flac .ogg
+ * .oga .opus .mp3 .aif .aiff .au); every other file is video. The path becomes the source's name. */
+clip_source clip_source_of(const char *path);
+
+/* What is to be taken of a clip for a video network: what the model file says, with `num_frames` frames where
+ * that is not 0, else 10 frames of 224 x 224. */
+data_video_options clip_options(const nn_model *video, int num_frames);
+
+/* The frames of a clip, one of source->frames and source->video being there. Fails as the functions of data.h
+ * do. */
+tn_status clip_read_frames(tn_ctx *ctx, const clip_source *source, const data_video_options *options,
+                           data_clip *out);
+
+/* Pixels as the video networks take them: data_clip_normalise() with ImageNet's mean and deviation, which the
+ * released networks were trained with. */
+void clip_normalise(const data_clip *clip, const tn_tensor *out);
+
+/* Runs the video network on one clip. Fails as nn_video_prepare() and nn_model_run() do. */
+tn_status clip_run_video(tn_ctx *ctx, nn_model *video, const data_clip *clip, nn_result *result);
+
+/* ---- the whole way --------------------------------------------------------------------------------- */
+
+typedef struct predictor_options {
+    const char *video;       /* weights of the video network; NULL: none */
+    const char *audio;       /* weights of the audio network; NULL: none */
+    const char *fusion;      /* SVM that fuses; NULL: the mean */
+    const wt_labels *labels; /* class names; NULL: those of the files */
+    int num_frames;          /* of a clip; 0: as the model file says, else 10 */
+    int activities;          /* 0: a valence; else name that many activities, from video alone */
+} predictor_options;
+
+typedef struct predictor predictor;
+
+/* Opens the weights. Fails as nn_model_open() and nn_fusion_open() do, and with TN_SHAPE where the classes of
+ * both networks differ or a network wants inputs that there are none of. */
+tn_status predictor_open(tn_ctx *ctx, const predictor_options *options, predictor **out);
+void predictor_close(predictor *p); /* NULL is fine */
+
+int predictor_classes(const predictor *p);
+const char *predictor_class_name(const predictor *p, int i);
+
+/* Prints the profile of each network that has run. */
+void predictor_profile(const predictor *p);
+
+enum { PREDICTION_NOTES = 4, PREDICTION_NOTE_BYTES = 320 };
+
+/* Where an answer comes from: "svm", "mean", "video", "audio". */
+typedef enum prediction_fusion {
+    PREDICTION_SVM,
+    PREDICTION_MEAN,
+    PREDICTION_VIDEO,
+    PREDICTION_AUDIO
+} prediction_fusion;
+
+const char *prediction_fusion_name(prediction_fusion fusion);
+
+/* The answer for one clip. Pointers belong to the predictor and are good until its next clip. */
+typedef struct prediction {
+    int label;                /* class; -1: activities were asked for */
+    prediction_fusion fusion; /* where it comes from */
+    const double *fused;      /* a probability a class; NULL: the SVM has none, or there is no label */
+    const float *video;       /* softmax of the video network; NULL: not used */
+    const float *audio;       /* softmax of the audio network; NULL: not used */
+    const int *activity;      /* classes of `video`, most probable first; NULL: not asked for */
+    int activities;           /* of them */
+    int frames;               /* of the clip; 0 where video is not used */
+    size_t windows;           /* of the sound; 0 where audio is not used */
+    int notes;                /* of `note` */
+    char note[PREDICTION_NOTES][PREDICTION_NOTE_BYTES]; /* what a reader of the answer has to know */
+} prediction;
+
+/* Judges a clip. What the clip or the weights lack is left out with a note; sound that is digital silence or
+ * shorter than a window too, where there are frames. Fails where nothing is left to judge (TN_RANGE), where a
+ * file is bad, and with TN_NOMEM. */
+tn_status predict(predictor *p, const clip_source *source, prediction *out);
+
+#endif
