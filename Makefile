@@ -123,6 +123,10 @@ demo: deps
 	@+$(MAKE) --no-print-directory all
 	@+$(MAKE) --no-print-directory run-demo
 
+# Everything that it makes is in demo-out/, where infer looks.
+run-demo: all
+	@apps/demo.sh $(BIN) $(if $(filter /%,$(INFER)),,./)$(INFER)
+
 weights: deps
 	@+$(MAKE) --no-print-directory $(BIN)/convert
 	@weights/fetch $(BIN)/convert
