@@ -171,7 +171,8 @@ static tn_status read_header(const wt_source *source, const zip_extent *extent, 
     TN_TRY(check_name(source, *at, record));
     TN_TRY(read_extra(source, *at + CENTRAL_BYTES + name, extra, (uint64_t *[3]){&size, &packed, &offset}));
     if (wt_u16(central + 8) & 0x2041)
-        return wt_bad(source, TN_UNSUPPORTED, section, *at, "%s is encrypted", shown_name(record, shown));
+        return wt_bad(source, TN_UNSUPPORTED, section, *at, "%s is encrypted (flags %04x)",
+                      shown_name(record, shown), wt_u16(central + 8));
     if (wt_u16(central + 10) != 0)
         return wt_bad(source, TN_UNSUPPORTED, section, *at,
                       "%s is compressed (method %u), only stored entries are read", shown_name(record, shown),

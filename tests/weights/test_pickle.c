@@ -170,6 +170,7 @@ static void stack_and_memo_are_bounded(void **state)
         OBJECT_CASE(P "h\0.", TN_FORMAT, "memo index 0 was never put"),
         OBJECT_CASE(P "Nq\1h\2.", TN_FORMAT, "memo index 2 was never put"),
         OBJECT_CASE(P "Nr\xff\xff\xff\x7f.", TN_FORMAT, "memo index 2147483647 after 2 opcodes"),
+        OBJECT_CASE(P "Nr\x14\0\0\0.", TN_FORMAT, "memo index 20 after 2 opcodes"),
         OBJECT_CASE(P "Nj\xff\xff\xff\xff.", TN_FORMAT, "memo index 4294967295 was never put"),
         OBJECT_CASE(P "q\0.", TN_FORMAT, "nothing on the stack to remember"),
         OBJECT_CASE(P "(q\0.", TN_FORMAT, "nothing on the stack to remember"),

@@ -184,9 +184,9 @@ static void directories_lie(void **state)
     } while (0)
     LIE(members[2].method, 8, TN_UNSUPPORTED, "m/data/k is compressed (method 8)");
     LIE(members[2].local_method, 8, TN_UNSUPPORTED, "m/data/k is encrypted or compressed");
-    LIE(members[0].flags, 1, TN_UNSUPPORTED, "m/data.pkl is encrypted");
-    LIE(members[0].flags, 0x40, TN_UNSUPPORTED, "m/data.pkl is encrypted");
-    LIE(members[0].flags, 0x2000, TN_UNSUPPORTED, "m/data.pkl is encrypted");
+    LIE(members[0].flags, 1, TN_UNSUPPORTED, "m/data.pkl is encrypted (flags 0009)");
+    LIE(members[0].flags, 0x40, TN_UNSUPPORTED, "m/data.pkl is encrypted (flags 0048)");
+    LIE(members[0].flags, 0x2000, TN_UNSUPPORTED, "m/data.pkl is encrypted (flags 2008)");
     LIE(members[1].disk, 1, TN_FORMAT, "two sizes, or lies outside the file");
     LIE(members[1].packed_off, 1, TN_FORMAT, "two sizes, or lies outside the file");
     LIE(members[1].offset_off, 1, TN_FORMAT, "local header at offset");
