@@ -82,8 +82,7 @@ char *wt_arena_printf(wt_arena *arena, const char *format, ...)
 
 tn_status wt_add_fact(wt_file *file, const char *format, ...)
 {
-    enum { MAX_FACTS = 1000 };
-    if (file->fact_count == MAX_FACTS)
+    if (file->fact_count == WT_MAX_FACTS)
         return TN_OK;
     TN_TRY(tn_grow(file->ctx, &file->facts, &file->fact_room, file->fact_count + 1, sizeof *file->facts));
     va_list args;

@@ -119,6 +119,8 @@ static tn_status add_fact(wt_file *file, pk_machine *m, const char *where, pk_re
 {
     char name[WT_SHOWN], text[2 * WT_SHOWN];
     size_t tensors = 0;
+    if (file->fact_count == WT_MAX_FACTS)
+        return TN_OK;
     TN_TRY(count_tensors(m, value, 0, &tensors));
     if (m->nodes[key].kind == PK_TEXT)
         printable(&m->nodes[key], name, sizeof name);

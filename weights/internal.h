@@ -105,7 +105,10 @@ tn_status wt_add_entry(wt_file *file, const wt_source *source, const char *secti
 /* Row-major strides of an entry's sizes. */
 void wt_set_strides(wt_entry *entry);
 
-/* Adds a line for wt_fact(); drops it silently past 1000. */
+/* Lines that wt_fact() gives at most. */
+enum { WT_MAX_FACTS = 1000 };
+
+/* Adds a line for wt_fact(); drops it where there are too many. */
 tn_status wt_add_fact(wt_file *file, const char *format, ...) TN_PRINTF(2, 3);
 
 /* Sorts entries by name, refuses duplicates, and bounds what all entries together hold. */

@@ -69,27 +69,27 @@ typedef struct pk_tensor {
 } pk_tensor;
 
 typedef struct pk_machine {
-    tn_ctx *ctx;             /* for memory */
-    const wt_source *source; /* that the pickle lies in */
-    const char *section;     /* for messages */
-    int id_items;            /* items of a persistent id: 5 in zips, 6 in legacy files, 0: none allowed */
-    size_t at, end;          /* the next byte, and where the section ends at the latest */
-    size_t place;            /* of the opcode that runs */
-    size_t steps, limit;     /* opcodes so far, and how many there may be */
-    pk_node *nodes;          /* `limit` and a few */
-    pk_ref *stack;           /* `limit` */
-    pk_ref *memo;            /* `limit`; 0 where nothing was put */
-    size_t node_count;       /* of nodes */
-    size_t depth;            /* of the stack */
-    size_t marks;            /* on the stack */
-    size_t appended;         /* items put into lists and dictionaries */
-    wt_arena arena;          /* items of containers, decoded bytes */
-    pk_use *uses;            /* storages as mentioned */
-    pk_storage *storages;    /* each storage once, sorted by key */
-    pk_tensor *tensors;      /* as built */
-    size_t use_count, use_room;
-    size_t storage_count;
-    size_t tensor_count, tensor_room;
+    tn_ctx *ctx;                /* for memory */
+    const wt_source *source;    /* that the pickle lies in */
+    const char *section;        /* for messages */
+    int id_items;               /* items of a persistent id: 5 in zips, 6 in legacy files, 0: none allowed */
+    size_t at, end;             /* the next byte, and where the section ends at the latest */
+    size_t place;               /* of the opcode that runs */
+    size_t steps, limit;        /* opcodes so far, and how many there may be */
+    pk_node *nodes;             /* `limit` and a few */
+    pk_ref *stack;              /* `limit` */
+    pk_ref *memo;               /* `limit`; 0 where nothing was put */
+    size_t node_count;          /* of nodes */
+    size_t depth;               /* of the stack */
+    size_t marks;               /* on the stack */
+    size_t appended;            /* items put into lists and dictionaries */
+    wt_arena arena;             /* items of containers, decoded bytes */
+    pk_use *uses;               /* storages as mentioned */
+    pk_storage *storages;       /* each storage once, sorted by key */
+    pk_tensor *tensors;         /* as built */
+    size_t use_count, use_room; /* of uses */
+    size_t storage_count;       /* of storages */
+    size_t tensor_count, tensor_room; /* of tensors */
 } pk_machine;
 
 /* Runs one pickle that begins at `at` of the source, up to its STOP, behind which machine->at then is.

@@ -16,9 +16,9 @@ typedef enum pk_function {
 } pk_function;
 
 typedef struct pk_global {
-    const char *module, *name;
-    pk_function function;
-    wt_dtype dtype; /* STORAGE: of its elements */
+    const char *module, *name; /* as in the pickle */
+    pk_function function;      /* what it stands for */
+    wt_dtype dtype;            /* STORAGE: of its elements */
 } pk_global;
 
 /* Classes of storages on a GPU are those of the same name in main memory. */

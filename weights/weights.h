@@ -99,8 +99,8 @@ typedef struct wt_meta {
 const char *wt_metadata(const wt_file *file, const char *key);
 bool wt_metadata_at(const wt_file *file, int i, wt_meta *out);
 
-/* What else the file holds, one printable line each: "epoch: 42", "optimizer: skipped, 161 tensors". NULL
- * past the last. */
+/* What else the file holds, one printable line each and at most 1000: "epoch: 42", "optimizer: skipped, 161
+ * tensors". NULL past the last. */
 const char *wt_fact(const wt_file *file, int i);
 
 /* The mapped memory itself where an entry is F32, row-major without gaps and aligned; else NULL. It is valid

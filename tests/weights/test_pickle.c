@@ -424,6 +424,26 @@ static void tensors_are_bounded(void **state)
     free(object.data);
 }
 
+/* A checkpoint may hold more than is worth telling. */
+static void facts_are_bounded(void **state)
+{
+    test_bench *b = *state;
+    test_bytes object = {0};
+    test_put(&object, TEST_LITERAL(P "}(U\1w" TENSOR "(" STORAGE "K\0))" REST));
+    repeat(&object,
+           TEST_LITERAL("U\3k\ne"
+                        "G\x3f\xb9\x99\x99\x99\x99\x99\x9a"),
+           2000);
+    test_put_text(&object, "u.");
+    wt_file *file;
+    assert_ok(b->ctx, open_object(b, &object, true, &file));
+    assert_string_equal(wt_fact(file, 999), "k\\x0ae: 0.1");
+    assert_null(wt_fact(file, 1000));
+    assert_null(wt_fact(file, -1));
+    wt_close(file);
+    free(object.data);
+}
+
 /* Calls that would copy a long list or text each time. */
 static void calls_do_not_multiply(void **state)
 {
@@ -514,6 +534,7 @@ int main(void)
         cmocka_unit_test(shared_values_are_visited_once),
         cmocka_unit_test(size_is_bounded),
         cmocka_unit_test(tensors_are_bounded),
+        cmocka_unit_test(facts_are_bounded),
         cmocka_unit_test(calls_do_not_multiply),
         cmocka_unit_test(sharing_is_bounded),
         cmocka_unit_test(what_comes_before_the_object_is_checked),
