@@ -126,6 +126,13 @@ static unsigned char *take(tn_ctx *ctx, const void *memory, size_t count)
     return copy;
 }
 
+/* Why stb_image gave nothing. */
+static tn_status failure(const stb_heap *heap, const char **reason)
+{
+    *reason = stbi_failure_reason();
+    return heap->refused ? TN_RANGE : heap->starved ? TN_NOMEM : TN_FORMAT;
+}
+
 tn_status data_stb_decode(tn_ctx *ctx, const unsigned char *bytes, size_t count, int width, int height,
                           size_t budget, unsigned char **rgb, const char **reason)
 {
@@ -138,12 +145,13 @@ tn_status data_stb_decode(tn_ctx *ctx, const unsigned char *bytes, size_t count,
     tn_status status = TN_OK;
     int w = 0, h = 0, channels = 0;
     unsigned char *decoded = NULL;
-    if (stbi_info_from_memory(bytes, (int)count, &w, &h, &channels) && (w != width || h != height)) {
+    if (!stbi_info_from_memory(bytes, (int)count, &w, &h, &channels)) {
+        status = failure(&heap, reason);
+    } else if (w != width || h != height) {
         *reason = "the decoder reads another size";
         status = TN_FORMAT;
     } else if (!(decoded = stbi_load_from_memory(bytes, (int)count, &w, &h, &channels, 3))) {
-        *reason = stbi_failure_reason();
-        status = heap.refused ? TN_RANGE : heap.starved ? TN_NOMEM : TN_FORMAT;
+        status = failure(&heap, reason);
     } else if (!(*rgb = take(ctx, decoded, (size_t)width * (size_t)height * 3))) {
         status = TN_NOMEM;
     }

@@ -92,6 +92,22 @@ static tn_status begin_command(tn_ctx *ctx, const char *path, double seconds, co
     return TN_OK;
 }
 
+/* What is done with the output of a command. */
+typedef tn_status (*reader)(tn_ctx *ctx, const char *path, data_process *p, void *arg);
+
+/* Runs a command, which is used up by that. */
+static tn_status run_command(tn_ctx *ctx, const char *path, const data_video_options *o, command *c,
+                             reader read, void *arg)
+{
+    data_process p;
+    tn_status status = data_process_start(ctx, path, c->arg, NULL, o->stall_seconds, &p);
+    if (status == TN_OK)
+        status = read(ctx, path, &p, arg);
+    data_process_end(&p);
+    tn_free(ctx, c->url);
+    return status;
+}
+
 /* Reports that ffmpeg failed, in its own words but for the name, which is there already. */
 static tn_status complain(tn_ctx *ctx, const char *path, data_process *p)
 {
@@ -159,8 +175,9 @@ static void count_line(tally *t, const char *line)
     }
 }
 
-static tn_status probe_lines(tn_ctx *ctx, const char *path, data_process *p, probe *out)
+static tn_status probe_lines(tn_ctx *ctx, const char *path, data_process *p, void *arg)
 {
+    probe *out = arg;
     tally t = {0};
     char line[MAX_LINE];
     int status = 0;
@@ -187,16 +204,10 @@ static tn_status probe_file(tn_ctx *ctx, const char *path, const data_video_opti
     *out = (probe){0};
     TN_TRY(check_options(ctx, path, o));
     command c;
-    data_process p;
     /* A little more than the window, so that a clip which fills it is seen to. */
     TN_TRY(begin_command(ctx, path, o->seconds + 1, &c));
     add_all(&c, rest);
-    tn_status status = data_process_start(ctx, path, c.arg, NULL, o->stall_seconds, &p);
-    if (status == TN_OK)
-        status = probe_lines(ctx, path, &p, out);
-    data_process_end(&p);
-    tn_free(ctx, c.url);
-    return status;
+    return run_command(ctx, path, o, &c, probe_lines, out);
 }
 
 /* ---- pictures -------------------------------------------------------------------------------------- */
@@ -251,8 +262,9 @@ static tn_status read_ppm(tn_ctx *ctx, const char *path, data_process *p, data_i
 }
 
 /* Reads the frames that come and spreads them over the clip. */
-static tn_status read_frames(tn_ctx *ctx, const char *path, data_process *p, data_clip *clip)
+static tn_status read_frames(tn_ctx *ctx, const char *path, data_process *p, void *arg)
 {
+    data_clip *clip = arg;
     int got = 0, exit_status = 0;
     for (; got < clip->frames; got++) {
         data_image image;
@@ -285,18 +297,12 @@ static tn_status run_frames(tn_ctx *ctx, const char *path, const data_video_opti
                                         "ppm", "-f",  "image2pipe", "pipe:1",   NULL};
     char filter[256], frames[16];
     command c;
-    data_process p;
     TN_TRY(begin_command(ctx, path, 0, &c));
     picking_filter(o, found, filter, sizeof filter);
     snprintf(frames, sizeof frames, "%d", o->frames);
     add_all(&c, (const char *const[]){"-map", "0:V:0", "-vf", filter, "-frames:v", frames, NULL});
     add_all(&c, after);
-    tn_status status = data_process_start(ctx, path, c.arg, NULL, o->stall_seconds, &p);
-    if (status == TN_OK)
-        status = read_frames(ctx, path, &p, clip);
-    data_process_end(&p);
-    tn_free(ctx, c.url);
-    return status;
+    return run_command(ctx, path, o, &c, read_frames, clip);
 }
 
 tn_status data_video_clip(tn_ctx *ctx, const char *path, const data_video_options *options, data_clip *out)
@@ -322,6 +328,7 @@ typedef struct sound {
     size_t room;      /* for values */
     int channels;     /* of the stream */
     int rate;         /* of the stream */
+    double seconds;   /* the most that is read */
 } sound;
 
 static uint32_t get32(const unsigned char *p)
@@ -351,13 +358,14 @@ static tn_status read_au_header(tn_ctx *ctx, const char *path, data_process *p, 
     return TN_OK;
 }
 
-/* Reads all samples, at most those of `seconds`. */
-static tn_status read_au(tn_ctx *ctx, const char *path, data_process *p, double seconds, sound *s)
+/* Reads all samples of the first s->seconds. */
+static tn_status read_au(tn_ctx *ctx, const char *path, data_process *p, void *arg)
 {
+    sound *s = arg;
     enum { PART = 32768 };
     bool empty;
     TN_TRY(read_au_header(ctx, path, p, s, &empty));
-    size_t most = empty ? 0 : (size_t)ceil(seconds * s->rate) * (size_t)s->channels;
+    size_t most = empty ? 0 : (size_t)ceil(s->seconds * s->rate) * (size_t)s->channels;
     while (s->count < most) {
         size_t want = most - s->count < PART ? most - s->count : PART, got;
         TN_TRY(tn_grow(ctx, &s->samples, &s->room, s->count + want, sizeof *s->samples));
@@ -372,8 +380,11 @@ static tn_status read_au(tn_ctx *ctx, const char *path, data_process *p, double 
             break;
     }
     int exit_status = 0;
-    if (s->count == 0 && data_process_wait(ctx, p, &exit_status) == TN_OK && exit_status != 0)
-        return complain(ctx, path, p);
+    if (s->count == 0) {
+        TN_TRY(data_process_wait(ctx, p, &exit_status));
+        if (exit_status != 0)
+            return complain(ctx, path, p);
+    }
     return TN_OK;
 }
 
@@ -382,15 +393,9 @@ static tn_status run_sound(tn_ctx *ctx, const char *path, const data_video_optio
     static const char *const rest[] = {"-map",      "0:a:0", "-vn", "-sn",    "-dn", "-c:a",
                                        "pcm_s16be", "-f",    "au",  "pipe:1", NULL};
     command c;
-    data_process p;
     TN_TRY(begin_command(ctx, path, o->seconds, &c));
     add_all(&c, rest);
-    tn_status status = data_process_start(ctx, path, c.arg, NULL, o->stall_seconds, &p);
-    if (status == TN_OK)
-        status = read_au(ctx, path, &p, o->seconds, s);
-    data_process_end(&p);
-    tn_free(ctx, c.url);
-    return status;
+    return run_command(ctx, path, o, &c, read_au, s);
 }
 
 tn_status data_video_audio(tn_ctx *ctx, const char *path, const data_video_options *options, bool *has_audio,
@@ -402,7 +407,7 @@ tn_status data_video_audio(tn_ctx *ctx, const char *path, const data_video_optio
     TN_TRY(probe_file(ctx, path, options, &found));
     if (!found.sound)
         return TN_OK;
-    sound s = {0};
+    sound s = {.seconds = options->seconds};
     tn_status status = run_sound(ctx, path, options, &s);
     /* A stream without a single sample in the window is as good as none. */
     if (status == TN_OK && s.count / (size_t)(s.channels ? s.channels : 1) > 0) {

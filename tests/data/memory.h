@@ -1,75 +1,51 @@
-/* A context whose memory is watched, and fails on demand. */
+/* What the tests of this folder share: allocations that fail one by one, and what is left open. */
 #ifndef TESTS_DATA_MEMORY_H
 #define TESTS_DATA_MEMORY_H
 
+#include "tests/common/memory.h"
 #include "tests/common/testing.h"
 
-#include <stdlib.h>
+#include <dirent.h>
 #include <string.h>
 
-typedef struct watched {
-    long left;          /* calls that still succeed; below 0: all of them */
-    long live;          /* blocks in use */
-    size_t bytes, peak; /* in use, and the most that ever was */
-} watched;
-
-static inline void *watched_alloc(void *user, size_t bytes)
+/* Calls fn(ctx, arg) with the first, the second, ... allocation failing (every other time all that follow,
+ * too) until it succeeds: each failure must be TN_NOMEM with a message, and leave nothing behind. Returns how
+ * many allocations there were. `fn` frees what it made. */
+static inline long fail_each_allocation(tn_status (*fn)(tn_ctx *ctx, void *arg), void *arg)
 {
-    watched *w = user;
-    if (w->left == 0)
-        return NULL;
-    w->left -= w->left > 0;
-    unsigned char *block = aligned_alloc(64, bytes + 64);
-    if (!block)
-        return NULL;
-    memcpy(block, &bytes, sizeof bytes);
-    w->live++;
-    w->bytes += bytes;
-    if (w->bytes > w->peak)
-        w->peak = w->bytes;
-    return block + 64;
-}
-
-static inline void watched_release(void *user, void *block)
-{
-    watched *w = user;
-    size_t bytes;
-    memcpy(&bytes, (unsigned char *)block - 64, sizeof bytes);
-    w->bytes -= bytes;
-    w->live--;
-    free((unsigned char *)block - 64);
-}
-
-static inline tn_ctx *watched_ctx(watched *w)
-{
-    *w = (watched){.left = -1};
-    tn_allocator allocator = {watched_alloc, watched_release, w};
-    tn_ctx *ctx = NULL;
-    assert_int_equal(tn_ctx_create(&(tn_options){.threads = 1, .allocator = &allocator}, &ctx), TN_OK);
-    return ctx;
-}
-
-/* Calls fn(ctx, arg) with the first, the second, ... allocation failing until it succeeds: each failure must
- * be TN_NOMEM with a message, and leave nothing behind. Returns how many there were. `fn` frees what it made.
- */
-static inline int fail_each_allocation(tn_status (*fn)(tn_ctx *ctx, void *arg), void *arg)
-{
-    watched w;
-    tn_ctx *ctx = watched_ctx(&w);
-    long before = w.live;
-    for (int failures = 0;; failures++) {
-        w.left = failures;
+    test_memory memory;
+    test_memory_init(&memory);
+    tn_ctx *ctx = test_memory_ctx(&memory);
+    long before = memory.blocks, failures = 0;
+    for (tn_status status = TN_NOMEM; status != TN_OK; failures++) {
+        memory.calls = 0;
+        memory.fail_at = failures + 1;
+        memory.fail_after = failures % 2;
         tn_clear_error(ctx);
-        tn_status status = fn(ctx, arg);
-        assert_int_equal(w.live, before);
+        status = fn(ctx, arg);
+        assert_int_equal(memory.blocks, before);
         if (status == TN_OK) {
-            w.left = -1;
-            tn_ctx_destroy(ctx);
-            return failures;
+            assert_string_equal(tn_error(ctx), ""); /* nothing failed on the way */
+            continue;
         }
         assert_int_equal(status, TN_NOMEM);
         assert_non_null(strstr(tn_error(ctx), "out of memory"));
     }
+    tn_ctx_destroy(ctx);
+    assert_int_equal(memory.blocks, 0);
+    return failures;
+}
+
+/* How many files this process has open. */
+static inline int open_files(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
 }
 
 #endif

@@ -3,7 +3,6 @@
 #include "tests/common/testing.h"
 #include "tests/data/memory.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,17 +129,6 @@ static void a_folder_in_order_without_what_is_no_frame(void **state)
     assert_null(list.path);
     test_remove_dir(dir);
     tn_ctx_destroy(ctx);
-}
-
-static int open_files(void)
-{
-    int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static void frames_may_differ_in_size(void **state)

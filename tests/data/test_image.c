@@ -152,8 +152,9 @@ static buffer bomb(size_t copies)
 static void a_bomb_is_not_unpacked(void **state)
 {
     (void)state;
-    watched w;
-    tn_ctx *ctx = watched_ctx(&w);
+    test_memory w;
+    test_memory_init(&w);
+    tn_ctx *ctx = test_memory_ctx(&w);
     size_t copies = 800000; /* 206 MB of zeros */
     buffer z = bomb(copies), b = {0};
     png_begin(&b, 1, 1, 8, 0);
@@ -490,8 +491,9 @@ typedef struct tally {
 static tally read_folder(const char *name)
 {
     char *dir = test_data(name);
-    watched w;
-    tn_ctx *ctx = watched_ctx(&w);
+    test_memory w;
+    test_memory_init(&w);
+    tn_ctx *ctx = test_memory_ctx(&w);
     size_t before = w.bytes;
     tally t = {0};
     DIR *folder = opendir(dir);

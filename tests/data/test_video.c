@@ -3,7 +3,6 @@
 #include "tests/common/testing.h"
 #include "tests/data/memory.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,13 +12,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A folder for clips of our own, where there is an ffmpeg to make them. */
-static char *begin(void)
+/* Skips the test where there is no ffmpeg. */
+static void need_ffmpeg(void)
 {
     if (test_run(NULL, NULL, "command -v ffmpeg") != 0) {
         printf("skip: no ffmpeg\n");
         skip();
     }
+}
+
+/* A folder for clips that ffmpeg makes. */
+static char *begin(void)
+{
+    need_ffmpeg();
     return test_make_dir();
 }
 
@@ -36,17 +41,6 @@ static void make_clip(const char *format, ...)
     if (test_run(NULL, &err, "%s%s", FFMPEG, command) != 0)
         fail_msg("ffmpeg %s: %s", command, err);
     free(err);
-}
-
-static int open_files(void)
-{
-    int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static void assert_no_children(void)
@@ -335,12 +329,6 @@ static void files_that_are_refused(void **state)
     free(cover);
     assert_int_equal(test_run(NULL, NULL, "rm '%s' && mkfifo '%s'", path, path), 0);
     refused(ctx, path, TN_IO, ": not a regular file");
-    /* A playlist must not lead elsewhere. */
-    assert_int_equal(test_run(NULL, NULL,
-                              "rm '%s' && printf '#EXTM3U\\n#EXTINF:1,\\nhttp://127.0.0.1:9/x.ts\\n' > '%s'",
-                              path, path),
-                     0);
-    refused(ctx, path, TN_FORMAT, ": ffmpeg cannot read it as video or sound: ");
     free(path);
     tn_ctx_destroy(ctx);
     test_remove_dir(dir);
@@ -526,7 +514,7 @@ static void nothing_is_left_behind(void **state)
         "*ppm*) printf 'P6\\n2 1\\n255\\nabcdefP6\\n1 1\\n255\\nabc';; "
         "*) printf '.snd\\0\\0\\0\\030\\377\\377\\377\\377\\0\\0\\0\\3\\0\\0\\037\\100\\0\\0\\0\\1ab';; esac");
     int files = open_files();
-    int failures = fail_each_allocation(read_once, path);
+    long failures = fail_each_allocation(read_once, path);
     put_back(old);
     assert_true(failures > 20);
     assert_int_equal(open_files(), files);
@@ -546,7 +534,8 @@ static void real_clips_with_and_without_sound(void **state)
     } cases[] = {{"groupclips/fi001.mp4", true, true},
                  {"groupclips/fi077.mp4", false, true},
                  {"clips/jumping.avi", true, false}};
-    char *dir = begin();
+    free(test_data("groupclips"));
+    need_ffmpeg();
     tn_ctx *ctx = test_ctx(1, NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = test_data(cases[i].name);
@@ -565,14 +554,14 @@ static void real_clips_with_and_without_sound(void **state)
         free(path);
     }
     tn_ctx_destroy(ctx);
-    test_remove_dir(dir);
 }
 
 /* The sound of a film against the same sound, extracted by another hand: correlated, at some small delay. */
 static void the_sound_of_a_film_is_that_of_its_wav(void **state)
 {
     (void)state;
-    char *dir = begin(), *film = test_data("clips/jumping.avi"), *wav = test_data("clips/jumping.wav");
+    char *film = test_data("clips/jumping.avi"), *wav = test_data("clips/jumping.wav");
+    need_ffmpeg();
     tn_ctx *ctx = test_ctx(1, NULL);
     data_video_options o = data_video_defaults();
     o.rate = 16000;
@@ -599,7 +588,6 @@ static void the_sound_of_a_film_is_that_of_its_wav(void **state)
     free(film);
     free(wav);
     tn_ctx_destroy(ctx);
-    test_remove_dir(dir);
 }
 
 int main(void)
