@@ -213,8 +213,7 @@ static tn_status probe_file(tn_ctx *ctx, const char *path, const data_video_opti
 /* ---- pictures -------------------------------------------------------------------------------------- */
 
 /* The filter that picks the frames. ffmpeg's "fps" gives for frame i the last one that begins before the
- * middle of the i-th part of 1 / rate seconds (data_frame_pick() says the same by number); the last is
- * repeated in case rounding or damage leaves one too few. */
+ * middle of the i-th part of 1 / rate seconds; data_frame_pick() says the same by number. */
 static void picking_filter(const data_video_options *o, const probe *found, char *text, size_t room)
 {
     double seconds = o->fps > 0 ? fmin(o->seconds, o->frames / o->fps) : o->seconds;
@@ -224,8 +223,7 @@ static void picking_filter(const data_video_options *o, const probe *found, char
         num = found->num;
         den = found->den;
     }
-    snprintf(text, room, "setpts=PTS-STARTPTS,fps=%d*%" PRId64 "/%" PRId64 ",tpad=stop=-1:stop_mode=clone",
-             o->frames, den, num);
+    snprintf(text, room, "setpts=PTS-STARTPTS,fps=%d*%" PRId64 "/%" PRId64 "", o->frames, den, num);
 }
 
 /* Reads one picture of a stream of PPM files, as ffmpeg writes them: "P6", width and height, 255, bytes. At

@@ -243,7 +243,7 @@ static void a_folder_is_whole_or_not_there(void **state)
     refused(ctx, dir, path, &bad, false, TN_RANGE, "7999 Hz", "./clip ");
     assert_ok(ctx,
               (tn_clear_error(ctx), data_synth_write(ctx, path, &o, false))); /* an empty folder is fine */
-    refused(ctx, dir, path, &o, false, TN_IO, "not empty",
+    refused(ctx, dir, path, &o, false, TN_IO, "the folder is there and is not empty",
             "./clip ./clip/audio.wav ./clip/frames ./clip/frames/0001.png ./clip/frames/0002.png ");
     snprintf(path, sizeof path, "%s/clip/audio.wav", dir);
     refused(ctx, dir, path, &o, false, TN_IO, "a file of that name is there",

@@ -146,6 +146,21 @@ static void the_window_begins_at_the_first_frame(void **state)
     test_remove_dir(dir);
 }
 
+/* The sound begins first, the picture 0.35 s later: its own beginning counts. */
+static void a_late_picture_counts_from_its_first_frame(void **state)
+{
+    (void)state;
+    char *dir = begin(), *path = clock_clip(dir, "clock.mkv", 7, ""), *late = joined(dir, "late.mkv");
+    make_clip("-f lavfi -i sine=d=8 -itsoffset 0.35 -i '%s' -map 0 -map 1 -c:v copy '%s'", path, late);
+    tn_ctx *ctx = test_ctx(1, NULL);
+    data_video_options o = data_video_defaults();
+    assert_levels(ctx, late, &o, (const int[]){2, 7, 12, 17, 22, 27, 32, 37, 42, 47});
+    free(path);
+    free(late);
+    tn_ctx_destroy(ctx);
+    test_remove_dir(dir);
+}
+
 /* Frames 0 to 9 last for 0.1 s, 10 to 19 for 0.4 s each: time counts, not numbers. */
 static void a_variable_rate_is_sampled_in_time(void **state)
 {
@@ -442,6 +457,30 @@ static void a_program_that_misbehaves(void **state)
     test_remove_dir(dir);
 }
 
+static void sound_without_end_is_cut(void **state)
+{
+    (void)state;
+    char *dir = begin(), *path = joined(dir, "x.avi");
+    assert_int_equal(test_run(NULL, NULL, ": > '%s'", path), 0);
+    char *old = replace_ffmpeg(
+        dir, "case \"$*\" in *framecrc*) echo '#media_type 0: audio';; "
+             "*) printf '.snd\\0\\0\\0\\030\\377\\377\\377\\377\\0\\0\\0\\3\\0\\0\\037\\100\\0\\0\\0\\2'; "
+             "exec cat /dev/zero;; esac");
+    tn_ctx *ctx = test_ctx(1, NULL);
+    data_video_options o = data_video_defaults();
+    data_audio audio;
+    bool has = false;
+    tn_status status = data_video_audio(ctx, path, &o, &has, &audio);
+    put_back(old);
+    assert_ok(ctx, status);
+    assert_true(has && audio.rate == 8000 && audio.count == 40000 && audio.channels == 2);
+    assert_no_children();
+    data_audio_free(ctx, &audio);
+    free(path);
+    tn_ctx_destroy(ctx);
+    test_remove_dir(dir);
+}
+
 /* A file cut short, and one with damage inside: frames or one clear line, in bounded time. */
 static void damaged_files(void **state)
 {
@@ -595,6 +634,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_video_equals_the_folder_of_its_frames),
         cmocka_unit_test(the_window_begins_at_the_first_frame),
+        cmocka_unit_test(a_late_picture_counts_from_its_first_frame),
         cmocka_unit_test(a_variable_rate_is_sampled_in_time),
         cmocka_unit_test(a_rotation_mark_is_obeyed),
         cmocka_unit_test(sound_silence_and_nothing),
@@ -603,6 +643,7 @@ int main(void)
         cmocka_unit_test(files_that_are_refused),
         cmocka_unit_test(options_out_of_range),
         cmocka_unit_test(a_program_that_misbehaves),
+        cmocka_unit_test(sound_without_end_is_cut),
         cmocka_unit_test(damaged_files),
         cmocka_unit_test(nothing_is_left_behind),
         cmocka_unit_test(real_clips_with_and_without_sound),
