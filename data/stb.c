@@ -13,7 +13,7 @@ typedef struct stb_block {
 } stb_block;
 
 typedef struct stb_heap {
-    tn_ctx *ctx;
+    tn_ctx *ctx;      /* where the memory comes from */
     stb_block *first; /* all blocks in use */
     size_t left;      /* of the budget */
     bool refused;     /* something asked for more than that */

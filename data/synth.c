@@ -95,7 +95,7 @@ typedef struct colour {
 
 typedef struct canvas {
     unsigned char *rgb; /* height x width x 3 */
-    int width, height;
+    int width, height;  /* in pixels */
 } canvas;
 
 static void blend(unsigned char *p, colour c, double share)
@@ -191,9 +191,9 @@ static void move(const data_synth_options *o, int person, double side, double t,
 
 /* A figure as joints in units of its height, feet at the origin, y upwards. */
 typedef struct body {
-    double hip[2], neck[2], head[2];
-    double elbow[2][2], hand[2][2]; /* left and right */
-    double foot[2][2];
+    double hip[2], neck[2], head[2]; /* x and y of the trunk */
+    double elbow[2][2], hand[2][2];  /* left and right, x and y */
+    double foot[2][2];               /* the same */
 } body;
 
 static body pose(const data_synth_options *o, int person, double side, double t)
