@@ -31,7 +31,7 @@ def load_clip(folder, count):
     def natural(path):
         return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
     paths = sorted((p for p in pathlib.Path(folder).iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg")), key=natural)
-    chosen = [paths[(2 * i + 1) * len(paths) // (2 * count)] for i in range(count)]
+    chosen = [paths[((2 * i + 1) * len(paths) - 1) // (2 * count)] for i in range(count)]
     frames = [np.asarray(Image.open(p).convert("RGB").resize((224, 224), Image.BILINEAR)) for p in chosen]
     clip = (np.stack(frames) / 255.0 - MEAN) / STD
     return torch.from_numpy(clip.transpose(3, 0, 1, 2)[None].astype(np.float32))
