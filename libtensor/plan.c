@@ -55,6 +55,8 @@ tn_status tn_plan_create(tn_graph *graph, const tn_plan_options *options, const 
     plan->training = options->mode == TN_TRAINING;
     plan->debug = options->debug;
     plan->loss = plan->training ? options->loss : NULL;
+    plan->packed_hook = options->packed;
+    plan->packed_arg = options->packed_arg;
     tn_status status = make(plan, shapes, shape_count);
     if (status != TN_OK) {
         tn_plan_destroy(plan);
@@ -225,19 +227,22 @@ static void enter(const tn_plan *plan, plan_step *p, int phase)
 }
 
 /* Parameters may have moved or changed since they were last looked at. */
-static void refresh_step(plan_step *p)
+static void refresh_step(const tn_plan *plan, plan_step *p)
 {
     for (int i = 0; i < TN_MAX_IN; i++)
         if (p->in[i] && plan_is_parameter(p->in[i]))
             p->step.in[i].data = (float *)tn_value_const(p->in[i]);
-    if (p->step.node->op->pack)
-        p->step.node->op->pack(&p->step);
+    if (!p->step.node->op->pack)
+        return;
+    p->step.node->op->pack(&p->step);
+    if (plan->packed_hook)
+        plan->packed_hook(plan->packed_arg);
 }
 
 void tn_plan_refresh(tn_plan *plan)
 {
     for (int s = 0; s < plan->step_count; s++)
-        refresh_step(plan->steps[s]);
+        refresh_step(plan, plan->steps[s]);
 }
 
 void tn_plan_forward(tn_plan *plan)
@@ -247,7 +252,7 @@ void tn_plan_forward(tn_plan *plan)
         plan_step *p = plan->steps[s];
         enter(plan, p, 0);
         if (plan->training)
-            refresh_step(p);
+            refresh_step(plan, p);
         p->step.node->op->forward(&p->step);
         const double end = now();
         p->step.forward_seconds += end - begin;

@@ -42,14 +42,16 @@ typedef struct plan_step {
 } plan_step;
 
 struct tn_plan {
-    tn_graph *graph;    /* borrowed */
-    tn_ctx *ctx;        /* the graph's */
-    bool training;      /* mode */
-    bool debug;         /* NaN before, canaries around */
-    tn_var *loss;       /* training: what is differentiated */
-    plan_value *values; /* one for each var of the graph, by id */
-    size_t value_count; /* the graph may grow later */
-    plan_step **steps;  /* in order */
+    tn_graph *graph;             /* borrowed */
+    tn_ctx *ctx;                 /* the graph's */
+    bool training;               /* mode */
+    bool debug;                  /* NaN before, canaries around */
+    tn_var *loss;                /* training: what is differentiated */
+    void (*packed_hook)(void *); /* tn_plan_options.packed */
+    void *packed_arg;            /* its argument */
+    plan_value *values;          /* one for each var of the graph, by id */
+    size_t value_count;          /* the graph may grow later */
+    plan_step **steps;           /* in order */
     int step_count;
     plan_buffer *buffers; /* all of the slab */
     size_t buffer_count, buffer_capacity;

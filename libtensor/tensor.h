@@ -301,6 +301,9 @@ typedef struct tn_plan_options {
     tn_var
         *loss; /* TN_TRAINING: an output to differentiate; its gradient is preset to 1 and may be rewritten */
     bool debug; /* fills buffers with NaN before each run and guards their ends; see tn_plan_check() */
+    void (*packed)(void *arg); /* NULL, or called whenever a step has packed its weights: what was bound to
+                                * them may leave memory until the next tn_plan_refresh() */
+    void *packed_arg;          /* its argument; lives as long as the plan */
 } tn_plan_options;
 
 /* Makes a plan. An output that needs an input which is not in `shapes` is left out (the loss, in an inference

@@ -117,6 +117,11 @@ const tn_plan *nn_model_plan(const nn_model *model)
 
 /* ---- running --------------------------------------------------------------------------------------- */
 
+static void release(void *file)
+{
+    wt_release_pages(file);
+}
+
 static tn_status prepare(nn_model *m, nn_kind kind, const tn_input_shape *shape)
 {
     if (m->facts.kind != kind)
@@ -130,12 +135,11 @@ static tn_status prepare(nn_model *m, nn_kind kind, const tn_input_shape *shape)
         return TN_OK;
     tn_plan_destroy(m->plan);
     m->plan = NULL;
-    const tn_plan_options options = {.mode = TN_INFERENCE};
+    /* Layer by layer, so that the file and its packed copy are never both in memory. */
+    const tn_plan_options options = {.mode = TN_INFERENCE, .packed = release, .packed_arg = m->file};
     const tn_input_shape shapes[2] = {*shape, {.name = "lengths", .size = {shape->size[0]}}};
     TN_TRY(tn_plan_create(m->graph, &options, shapes, kind == NN_AUDIO ? 2 : 1, &m->plan));
     m->shape = *shape;
-    /* The plan has its own, packed copy of the weights. */
-    wt_release_pages(m->file);
     return TN_OK;
 }
 

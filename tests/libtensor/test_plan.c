@@ -520,6 +520,48 @@ static void frozen_layers_have_no_gradients_and_keep_their_statistics(void **sta
     net_close(&n);
 }
 
+static void count_call(void *arg)
+{
+    ++*(int *)arg;
+}
+
+/* A caller that mapped the weights may let them go as soon as they are packed. */
+static void packing_is_told_layer_by_layer(void **state)
+{
+    (void)state;
+    tn_ctx *ctx = test_ctx(1, NULL);
+    tn_graph *graph;
+    assert_ok(ctx, tn_graph_create(ctx, &graph));
+    tn_var *x = tn_input(graph, "x", 2, (int64_t[]){TN_ANY, 3});
+    tn_var *a = tn_param(graph, "a.weight", 2, (int64_t[]){3, 3});
+    tn_var *b = tn_param(graph, "b.weight", 2, (int64_t[]){2, 3});
+    tn_output(tn_linear(tn_softmax(tn_linear(x, a, NULL)), b, NULL), "y");
+    float values[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, before[4], *weights = malloc(sizeof values);
+    assert_non_null(weights);
+    memcpy(weights, values, sizeof values);
+    tn_bind(a, weights);
+    tn_bind(b, weights);
+    int calls = 0;
+    const tn_plan_options options = {.mode = TN_INFERENCE, .packed = count_call, .packed_arg = &calls};
+    tn_plan *plan;
+    assert_ok(ctx, tn_plan_create(graph, &options, &(tn_input_shape){"x", {2, 3}}, 1, &plan));
+    assert_int_equal(calls, 2);
+    tn_plan_forward(plan);
+    const tn_tensor y = tn_plan_value(plan, tn_find(graph, "y"));
+    memcpy(before, y.data, sizeof before);
+    /* What was bound may be gone until the plan is refreshed. */
+    memset(weights, 0xff, sizeof values);
+    tn_plan_forward(plan);
+    assert_memory_equal(y.data, before, sizeof before);
+    assert_int_equal(calls, 2);
+    tn_plan_refresh(plan);
+    assert_int_equal(calls, 4);
+    free(weights);
+    tn_plan_destroy(plan);
+    tn_graph_destroy(graph);
+    tn_ctx_destroy(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +585,7 @@ int main(void)
         cmocka_unit_test(bound_values_are_only_read),
         cmocka_unit_test(several_plans_share_a_graph),
         cmocka_unit_test(frozen_layers_have_no_gradients_and_keep_their_statistics),
+        cmocka_unit_test(packing_is_told_layer_by_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
