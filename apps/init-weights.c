@@ -1,6 +1,7 @@
 /* init-weights: untrained networks as model files, to begin a training with or to try programs on. */
 #include "apps/common/command.h"
 #include "apps/common/predict.h"
+#include "apps/common/report.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,12 @@ static const wt_meta untrained = {"valence.recipe", "untrained: random values (i
 
 /* ---- video ----------------------------------------------------------------------------------------- */
 
+static void show_profile(void *arg, const tn_plan *plan)
+{
+    (void)arg;
+    report_profile("calibrating the video network", plan);
+}
+
 static tn_status calibrate(tn_ctx *ctx, const arguments *args, tn_graph *graph, const nn_video_config *config)
 {
     clip_source source = clip_source_of(args->calibrate);
@@ -79,7 +86,7 @@ static tn_status calibrate(tn_ctx *ctx, const arguments *args, tn_graph *graph, 
         if (values) {
             const tn_tensor input = tn_view(values, 5, size);
             clip_normalise(&clip, &input);
-            status = nn_video_calibrate(graph, config, &input);
+            status = nn_video_calibrate(graph, config, &input, args->cmd.profile ? show_profile : NULL, NULL);
         } else {
             status = TN_NOMEM;
         }
@@ -194,7 +201,7 @@ static int parse(arguments *args, int argc, char **argv)
             "a network answers means nothing.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED,
+        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_PROFILE,
     };
     return cmd_parse(&args->cmd, argc, argv);
 }

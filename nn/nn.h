@@ -146,11 +146,15 @@ tn_var *nn_add_loss(tn_graph *graph, tn_var *logits, int64_t classes, bool weigh
  * tn_hash(name), so the result depends on nothing else. TN_NOMEM. */
 tn_status nn_init(tn_graph *graph, uint64_t seed);
 
+/* Shown the plan of something that has run, for profiles. */
+typedef void (*nn_plan_fn)(void *arg, const tn_plan *plan);
+
 /* Sets the running statistics of every batch norm of a video graph to those of one batch of clips (N, C, T,
  * H, W), layer behind layer as a training step computes them, so that seeded weights keep sane activations.
- * N * T * H * W must leave more than one value a channel at the last layer. TN_NOMEM, TN_SHAPE, and TN_RANGE
- * where the statistics are not finite. */
-tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, const tn_tensor *clips);
+ * N * T * H * W must leave more than one value a channel at the last layer. `seen` (NULL: nobody) is shown
+ * the plan after its run. TN_NOMEM, TN_SHAPE, and TN_RANGE where the statistics are not finite. */
+tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, const tn_tensor *clips,
+                             nn_plan_fn seen, void *arg);
 
 /* Gives every parameter and buffer of the graph its tensor of the same name. Mapped floats are borrowed (the
  * file must outlive the graph's plans), other types converted into the graph's own memory. `skip`, unless

@@ -210,7 +210,8 @@ static tn_status share_values(const tn_graph *graph, tn_graph *twin)
 }
 
 /* One training step's forward pass without a gradient for anything: only running statistics change. */
-static tn_status run_forward(tn_graph *twin, const nn_network *net, tn_var *loss, const tn_tensor *clips)
+static tn_status run_forward(tn_graph *twin, const nn_network *net, tn_var *loss, const tn_tensor *clips,
+                             nn_plan_fn seen, void *arg)
 {
     tn_input_shape shapes[2] = {{.name = "clip"}, {.name = "labels", .size = {clips->size[0]}}};
     memcpy(shapes[0].size, clips->size, sizeof shapes[0].size);
@@ -224,6 +225,8 @@ static tn_status run_forward(tn_graph *twin, const nn_network *net, tn_var *loss
     tn_tensor input = tn_plan_value(plan, net->input);
     tn_copy(&input, clips);
     tn_plan_forward(plan);
+    if (seen)
+        seen(arg, plan);
     tn_plan_destroy(plan);
     return TN_OK;
 }
@@ -249,7 +252,8 @@ static tn_status take_statistics(tn_graph *graph, tn_graph *twin)
     return TN_OK;
 }
 
-tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, const tn_tensor *clips)
+tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, const tn_tensor *clips,
+                             nn_plan_fn seen, void *arg)
 {
     tn_ctx *ctx = tn_graph_ctx(graph);
     if (clips->rank != 5 || clips->size[1] != config->in_channels)
@@ -265,7 +269,7 @@ tn_status nn_video_calibrate(tn_graph *graph, const nn_video_config *config, con
     if (status == TN_OK)
         status = share_values(graph, twin);
     if (status == TN_OK)
-        status = run_forward(twin, &net, loss, clips);
+        status = run_forward(twin, &net, loss, clips, seen, arg);
     if (status == TN_OK)
         status = take_statistics(graph, twin);
     tn_graph_destroy(twin);

@@ -123,6 +123,11 @@ static void calibration_takes_statistics_from_the_clip(void **state)
         INIT(NULL, NULL, "--video sane.safetensors --num-classes 3 --calibrate frames %s", SMALL), 0);
     assert_true(moved("raw.safetensors") == 0);
     assert_true(moved("sane.safetensors") > 1e-3);
+    char *err = NULL;
+    assert_int_equal(
+        INIT(NULL, &err, "--video p.safetensors --num-classes 3 --calibrate frames --profile %s", SMALL), 0);
+    assert_non_null(strstr(err, "layer1.0.conv2"));
+    free(err);
 }
 
 static void bad_input_gives_one_line(void **state)

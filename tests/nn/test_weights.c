@@ -353,11 +353,11 @@ static void calibration(void **state)
     assert_non_null(clip.data);
     golden_input("clip", &clip);
     nn_video_build(f.graph, &config);
-    assert_status(f.ctx, nn_video_calibrate(f.graph, &config, &clip), TN_RANGE);
+    assert_status(f.ctx, nn_video_calibrate(f.graph, &config, &clip, NULL, NULL), TN_RANGE);
     said(f.ctx, "has no values");
     assert_ok(f.ctx, nn_init(f.graph, 1));
     const float weight = tn_value_const(tn_find(f.graph, "conv1.weight"))[7];
-    assert_ok(f.ctx, nn_video_calibrate(f.graph, &config, &clip));
+    assert_ok(f.ctx, nn_video_calibrate(f.graph, &config, &clip, NULL, NULL));
     assert_true(tn_value_const(tn_find(f.graph, "conv1.weight"))[7] == weight);
     stem_statistics(&config, &f, size, clip.data);
 
@@ -372,11 +372,11 @@ static void calibration(void **state)
 
     clip.data[100] = NAN;
     const float before = tn_value_const(tn_find(f.graph, "bn1.running_mean"))[0];
-    assert_status(f.ctx, nn_video_calibrate(f.graph, &config, &clip), TN_RANGE);
+    assert_status(f.ctx, nn_video_calibrate(f.graph, &config, &clip, NULL, NULL), TN_RANGE);
     said(f.ctx, "bn1.running_mean: the clips give statistics that are not finite");
     assert_true(tn_value_const(tn_find(f.graph, "bn1.running_mean"))[0] == before);
     clip.size[1] = 2;
-    assert_status(f.ctx, nn_video_calibrate(f.graph, &config, &clip), TN_SHAPE);
+    assert_status(f.ctx, nn_video_calibrate(f.graph, &config, &clip, NULL, NULL), TN_SHAPE);
     said(f.ctx, "(2, 2, 8, 32, 32), expected (N, 3, T, H, W)");
     free(clip.data);
     destroy(&f);
