@@ -57,7 +57,7 @@ def load_checkpoint(path):
     state = {re.sub(r"^module\.", "", name): tensor for name, tensor in state.items()}
     model = networks.Video(64, [3, 4, 6, 3], state["last_linear.weight"].shape[0])
     model.load_state_dict(state)
-    return model.eval()
+    return model.double().eval()  # so that what differs is our rounding
 
 
 def ours(weights, labels, folder, count, out):
@@ -72,7 +72,7 @@ def compare(model, weights, folder, count, scratch):
     labels = LABELS[model.last_linear.out_features]
     names = pathlib.Path(labels).read_text().split("\n")
     with torch.no_grad():
-        want = model(load_clip(folder, count))
+        want = model(load_clip(folder, count).double())
         probabilities, order = torch.softmax(want["logits"][0], 0).sort(descending=True)
     got, features = ours(weights, labels, folder, count, scratch)
     reference = want["features"][0].numpy()
