@@ -303,6 +303,15 @@ struct tn_kernels {
     const char *name;
     int nr; /* columns of a packed panel */
     void (*brgemm)(const tn_brgemm *g);
+
+    /* One row and step of an LSTM with h cells. `gates` holds i, f, g, o before their activations and gets
+     * them after; `previous` is c_{t-1}, or NULL for 0; cell and y become c_t and h_t. */
+    void (*lstm_cell)(int64_t h, float *gates, const float *previous, float *cell, float *y);
+
+    /* Its gradient: from dh = dL/dh_t and dc = dL/dc_t from the step after, `out` gets those of the four
+     * gates before their activations, and dc becomes that of the step before. */
+    void (*lstm_cell_gradient)(int64_t h, const float *gates, const float *previous, const float *cell,
+                               const float *dh, float *dc, float *out);
 };
 
 /* Packs a k x n matrix with element (p, j) at b[p * row + j * col] into panels of nr columns: panel q begins

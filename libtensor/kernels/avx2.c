@@ -22,6 +22,10 @@ static inline __m256i first(int n)
 #define v_store_n(p, v, n) _mm256_maskstore_ps(p, first(n), v)
 #define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define v_add(a, b) _mm256_add_ps(a, b)
+#define v_sub(a, b) _mm256_sub_ps(a, b)
+#define v_mul(a, b) _mm256_mul_ps(a, b)
+#define v_div(a, b) _mm256_div_ps(a, b)
+#define v_min(a, b) _mm256_min_ps(a, b)
 #define v_max(a, b) _mm256_max_ps(a, b)
 
 #include "libtensor/kernels/kernels.inc"

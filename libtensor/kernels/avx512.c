@@ -19,6 +19,10 @@ typedef __m512 V;
 #define v_store_n(p, v, n) _mm512_mask_storeu_ps(p, first(n), v)
 #define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define v_add(a, b) _mm512_add_ps(a, b)
+#define v_sub(a, b) _mm512_sub_ps(a, b)
+#define v_mul(a, b) _mm512_mul_ps(a, b)
+#define v_div(a, b) _mm512_div_ps(a, b)
+#define v_min(a, b) _mm512_min_ps(a, b)
 #define v_max(a, b) _mm512_max_ps(a, b)
 
 #include "libtensor/kernels/kernels.inc"

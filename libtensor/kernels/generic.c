@@ -14,6 +14,9 @@ typedef float V __attribute__((vector_size(16)));
 #define v_set1(f) ((V){(f), (f), (f), (f)})
 #define v_fma(a, b, c) ((a) * (b) + (c))
 #define v_add(a, b) ((a) + (b))
+#define v_sub(a, b) ((a) - (b))
+#define v_mul(a, b) ((a) * (b))
+#define v_div(a, b) ((a) / (b))
 
 static inline V v_load_n(const float *p, int n)
 {
@@ -37,6 +40,12 @@ static inline V v_max(V a, V b)
 {
     for (int i = 0; i < VW; i++)
         b[i] = a[i] > b[i] ? a[i] : b[i];
+    return b;
+}
+static inline V v_min(V a, V b)
+{
+    for (int i = 0; i < VW; i++)
+        b[i] = a[i] < b[i] ? a[i] : b[i];
     return b;
 }
 

@@ -29,6 +29,10 @@ static inline void v_store_n(float *p, V v, int n)
 #define v_store(p, v) vst1q_f32(p, v)
 #define v_fma(a, b, c) vfmaq_f32(c, a, b)
 #define v_add(a, b) vaddq_f32(a, b)
+#define v_sub(a, b) vsubq_f32(a, b)
+#define v_mul(a, b) vmulq_f32(a, b)
+#define v_div(a, b) vdivq_f32(a, b)
+#define v_min(a, b) vminq_f32(a, b)
 #define v_max(a, b) vmaxq_f32(a, b)
 
 #include "libtensor/kernels/kernels.inc"

@@ -9,7 +9,6 @@
  */
 #include "libtensor/ops/lstm.h"
 
-#include <math.h>
 #include <string.h>
 
 lstm_shape lstm_get_shape(const tn_step *step)
@@ -126,26 +125,6 @@ float *lstm_output(const lstm_shape *s, float *y, int64_t d, int64_t n, int64_t 
     return y + ((n * s->t + t) * s->directions + d) * s->h;
 }
 
-static float sigmoid(float x)
-{
-    return 1.0f / (1.0f + expf(-x));
-}
-
-/* One row, one step: gates from what the products left, cell and output. `previous` is c_{t-1}, or NULL for
- * 0. */
-static void activate(int64_t h, float *gates, const float *previous, float *cell, float *y)
-{
-    float *i = gates, *f = gates + h, *g = gates + 2 * h, *o = gates + 3 * h;
-    for (int64_t j = 0; j < h; j++) {
-        i[j] = sigmoid(i[j]);
-        f[j] = sigmoid(f[j]);
-        g[j] = tanhf(g[j]);
-        o[j] = sigmoid(o[j]);
-        cell[j] = (previous ? f[j] * previous[j] : 0.0f) + i[j] * g[j];
-        y[j] = o[j] * tanhf(cell[j]);
-    }
-}
-
 /* gates += h_{t-1} W_hh^T for all rows of the task. */
 static void recur(const tn_step *step, const lstm_shape *s, int64_t d, int64_t n, int64_t rows, int64_t t,
                   int64_t before)
@@ -186,8 +165,8 @@ static void forward_task(void *arg, int64_t task, int thread)
         for (int64_t n = begin; n < begin + rows; n++) {
             float *cell = lstm_cell(step, &s, d, n, t), *y = lstm_output(&s, step->out[0].data, d, n, t);
             if (t < tn_length(&step->in[LSTM_LENGTHS], n, s.t)) {
-                activate(s.h, lstm_gates(step, &s, d, n, t), k > 0 ? lstm_cell(step, &s, d, n, before) : NULL,
-                         cell, y);
+                step->ctx->kernels->lstm_cell(s.h, lstm_gates(step, &s, d, n, t),
+                                              k > 0 ? lstm_cell(step, &s, d, n, before) : NULL, cell, y);
             } else {
                 memset(cell, 0, (size_t)s.h * sizeof *cell);
                 memset(y, 0, (size_t)s.h * sizeof *y);

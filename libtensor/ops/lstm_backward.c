@@ -2,7 +2,6 @@
 #include "libtensor/ops/lstm.h"
 
 #include <cblas.h>
-#include <math.h>
 #include <string.h>
 
 static size_t gradient_floats(const lstm_shape *s)
@@ -46,22 +45,6 @@ static float *packed_input(const tn_step *step, const lstm_shape *s, int64_t d)
     return packed_recurrent(step, s, d) + recurrent_floats(step, s);
 }
 
-/* One row, one step. dh is dL/dh_t; dc is dL/dc_t from the step after and becomes that of the step before. */
-static void deactivate(int64_t h, const float *gates, const float *previous, const float *cell,
-                       const float *dh, float *dc, float *out)
-{
-    const float *i = gates, *f = gates + h, *g = gates + 2 * h, *o = gates + 3 * h;
-    for (int64_t j = 0; j < h; j++) {
-        const float squashed = tanhf(cell[j]);
-        const float d = dc[j] + dh[j] * o[j] * (1.0f - squashed * squashed);
-        out[j] = d * g[j] * i[j] * (1.0f - i[j]);
-        out[h + j] = (previous ? d * previous[j] : 0.0f) * f[j] * (1.0f - f[j]);
-        out[2 * h + j] = d * i[j] * (1.0f - g[j] * g[j]);
-        out[3 * h + j] = dh[j] * squashed * o[j] * (1.0f - o[j]);
-        dc[j] = d * f[j];
-    }
-}
-
 /* dh = dy_t + (gradients of step `after`) W_hh for all rows of the task; after < 0: dy_t alone. */
 static void output_gradient(const tn_step *step, const lstm_shape *s, int64_t d, int64_t n, int64_t rows,
                             int64_t t, int64_t after, float *dh)
@@ -100,9 +83,9 @@ static void backward_task(void *arg, int64_t task, int thread)
             const int64_t n = begin + row;
             float *out = pre_activation(step, &s, d, n, t);
             if (t < tn_length(&step->in[LSTM_LENGTHS], n, s.t)) {
-                deactivate(s.h, lstm_gates(step, &s, d, n, t),
-                           k > 0 ? lstm_cell(step, &s, d, n, before) : NULL, lstm_cell(step, &s, d, n, t),
-                           dh + row * s.h, dc + row * s.h, out);
+                step->ctx->kernels->lstm_cell_gradient(
+                    s.h, lstm_gates(step, &s, d, n, t), k > 0 ? lstm_cell(step, &s, d, n, before) : NULL,
+                    lstm_cell(step, &s, d, n, t), dh + row * s.h, dc + row * s.h, out);
             } else {
                 memset(out, 0, 4 * (size_t)s.h * sizeof *out);
                 memset(dc + row * s.h, 0, (size_t)s.h * sizeof *dc);

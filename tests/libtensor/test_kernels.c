@@ -1,0 +1,136 @@
+/* The kernels of each instruction set by themselves: the stated errors, tails, and what does not depend on
+ * tiles. */
+#include "tests/common/testing.h"
+
+#include "libtensor/internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* With i wide open and nothing before, c = tanh(g); the other gates show the sigmoid. */
+static void tanh_and_sigmoid_are_as_near_as_stated(void **state)
+{
+    (void)state;
+    enum { N = 4099 };
+    static float gates[4 * N], x[N], cell[N], y[N];
+    for (int level = 0; tn_isa_list(level); level++) {
+        const tn_kernels *kernels = tn_kernels_find(tn_isa_list(level));
+        for (int j = 0; j < N; j++) {
+            x[j] = (float)(j - N / 2) * 0.01f;
+            gates[j] = 100.0f;
+            gates[N + j] = gates[2 * N + j] = gates[3 * N + j] = x[j];
+        }
+        kernels->lstm_cell(N, gates, NULL, cell, y);
+        for (int j = 0; j < N; j++) {
+            const double t = tanh((double)x[j]), s = 1 / (1 + exp(-(double)x[j]));
+            assert_true(fabs((double)cell[j] - t) <= 4e-7 * fabs(t));
+            assert_true(fabs((double)cell[j]) <= 1);
+            assert_true(fabs((double)gates[3 * N + j] - s) <= 2e-7);
+            assert_true(gates[3 * N + j] >= 0 && gates[3 * N + j] <= 1);
+        }
+    }
+}
+
+static void what_is_not_a_number_stays_so(void **state)
+{
+    (void)state;
+    for (int level = 0; tn_isa_list(level); level++) {
+        const tn_kernels *kernels = tn_kernels_find(tn_isa_list(level));
+        float gates[4] = {0, 0, NAN, 0}, cell, y;
+        kernels->lstm_cell(1, gates, NULL, &cell, &y);
+        assert_true(isnan(cell) && isnan(y));
+        const float a = NAN, b[64] = {1}, *pa = &a, *pb = b;
+        float c = 0;
+        const tn_brgemm product = {.m = 1,
+                                   .n = 1,
+                                   .k = 1,
+                                   .batch = 1,
+                                   .a = &pa,
+                                   .b = &pb,
+                                   .lda = 1,
+                                   .c = &c,
+                                   .ldc = 1,
+                                   .relu = true};
+        kernels->brgemm(&product);
+        assert_true(isnan(c));
+    }
+}
+
+/* Cells of any number give what each gives alone, and nothing is written past them. */
+static void tails_of_the_cell_are_exact(void **state)
+{
+    (void)state;
+    enum { MOST = 40 };
+    for (int level = 0; tn_isa_list(level); level++) {
+        const tn_kernels *kernels = tn_kernels_find(tn_isa_list(level));
+        for (int h = 1; h < MOST; h++) {
+            float gates[4 * MOST], before[MOST], cell[MOST + 1], y[MOST + 1];
+            tn_fill_uniform(gates, 4 * (size_t)h, 1, 2, -3, 3);
+            tn_fill_uniform(before, (size_t)h, 1, 3, -1, 1);
+            float alone[4];
+            for (int g = 0; g < 4; g++)
+                alone[g] = gates[g * h + h - 1];
+            cell[h] = y[h] = 7.0f;
+            kernels->lstm_cell(h, gates, before, cell, y);
+            float one_cell, one_y;
+            kernels->lstm_cell(1, alone, before + h - 1, &one_cell, &one_y);
+            assert_true(one_cell == cell[h - 1] && one_y == y[h - 1]);
+            assert_true(cell[h] == 7.0f && y[h] == 7.0f);
+        }
+    }
+}
+
+/* A row's bits do not depend on how many rows and columns are asked for beside it. */
+static void an_element_has_the_same_bits_in_every_tile(void **state)
+{
+    (void)state;
+    enum { M = 33, K = 19, LDA = 11, NR_MOST = 32 }; /* rows overlap */
+    for (int level = 0; tn_isa_list(level); level++) {
+        const tn_kernels *kernels = tn_kernels_find(tn_isa_list(level));
+        float a[M * LDA + K], b[2 * K * NR_MOST], whole[M * NR_MOST], part[M * NR_MOST];
+        tn_fill_uniform(a, sizeof a / sizeof *a, 1, 1, -1, 1);
+        tn_fill_uniform(b, sizeof b / sizeof *b, 1, 2, -1, 1);
+        const float *pa[2] = {a, a + 1}, *pb[2] = {b, b + K * kernels->nr};
+        tn_brgemm g = {.m = M,
+                       .n = kernels->nr,
+                       .k = K,
+                       .batch = 2,
+                       .a = pa,
+                       .b = pb,
+                       .lda = LDA,
+                       .c = whole,
+                       .ldc = kernels->nr};
+        kernels->brgemm(&g);
+        for (int i = 0; i < M; i++)
+            for (int j = 0; j < kernels->nr; j++) {
+                double sum = 0;
+                for (int t = 0; t < 2; t++)
+                    for (int p = 0; p < K; p++)
+                        sum += (double)pa[t][i * LDA + p] * (double)pb[t][p * kernels->nr + j];
+                assert_true(fabs(sum - (double)whole[i * kernels->nr + j]) < 1e-5);
+            }
+        for (int m = 1; m <= M; m++)
+            for (int n = 1; n <= kernels->nr; n++) {
+                for (int i = 0; i < M * NR_MOST; i++)
+                    part[i] = 7.0f;
+                g.m = m, g.n = n, g.c = part;
+                kernels->brgemm(&g);
+                for (int i = 0; i < M; i++)
+                    for (int j = 0; j < kernels->nr; j++)
+                        assert_true(part[i * kernels->nr + j] ==
+                                    (i < m && j < n ? whole[i * kernels->nr + j] : 7.0f));
+            }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tanh_and_sigmoid_are_as_near_as_stated),
+        cmocka_unit_test(what_is_not_a_number_stays_so),
+        cmocka_unit_test(tails_of_the_cell_are_exact),
+        cmocka_unit_test(an_element_has_the_same_bits_in_every_tile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
