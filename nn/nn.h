@@ -322,4 +322,32 @@ tn_status nn_fuse(const nn_fusion *fusion, const float *video, const float *audi
  * most n (asserted). */
 void nn_largest(const float *value, int n, int count, int *index);
 
+/* ---- cache of features ----------------------------------------------------------------------------- */
+
+/* A frozen network gives the same features for the same clip, so they are computed once and kept in a file:
+ * records of a key and `width` floats, appended one by one. A record that was cut off by a crash is dropped
+ * when the file is opened, one that was damaged is not found; both are then computed anew. One process at a
+ * time has the file. */
+typedef struct nn_cache nn_cache;
+
+/* Opens or makes the file. TN_FORMAT where it is no cache or of another width, TN_IO where another process
+ * has it or it cannot be read or written, TN_NOMEM. */
+tn_status nn_cache_open(tn_ctx *ctx, const char *path, int width, nn_cache **out);
+
+/* The `width` floats of that key, good until the next nn_cache_add(); NULL where there are none. */
+const float *nn_cache_find(const nn_cache *cache, uint64_t key);
+
+/* Appends a record, or does nothing where the key is there. TN_IO: the file is as it was before. */
+tn_status nn_cache_add(nn_cache *cache, uint64_t key, const float *values);
+
+size_t nn_cache_count(const nn_cache *cache); /* records that can be found */
+
+/* Brings the records to disk (TN_IO) and frees the cache in any case. NULL is fine. */
+tn_status nn_cache_close(nn_cache *cache);
+
+/* FNV-1a over bytes, for keys of what a result depends on: begin with NN_HASH_BEGIN, chain piece by piece. It
+ * tells changes apart, not forgeries. */
+#define NN_HASH_BEGIN UINT64_C(0xcbf29ce484222325)
+uint64_t nn_hash(uint64_t hash, const void *data, size_t bytes);
+
 #endif
