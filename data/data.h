@@ -246,4 +246,105 @@ void data_synth_audio(const data_synth_options *options, size_t first, size_t co
  * Fails with TN_RANGE, TN_IO or TN_NOMEM. */
 tn_status data_synth_write(tn_ctx *ctx, const char *dir, const data_synth_options *options, bool video);
 
+/* ---- lists of labelled clips --------------------------------------------------------------------------- */
+
+/* A clip of a list. A modality that it lacks is NULL; at least one is there. A video file brings its own
+ * sound, unless `audio` names other sound or the file has none. */
+typedef struct data_item {
+    char *name;   /* unique within its split; fit for a file's name: no slash, no dot at its beginning */
+    char *frames; /* folder of pictures; NULL: none */
+    char *video;  /* video file; NULL: none, and always where there is `frames` */
+    char *audio;  /* sound file; NULL: none */
+    int label;    /* class; -1: unlabelled */
+    char *split;  /* "train", "val", "test" or what the list calls it; fit for a file's name like `name` */
+    char *source; /* recording that the clip was cut from; clips of one source belong together */
+    int faces;    /* how many; -1: unknown */
+    size_t line;  /* of the file that lists it, from 1; of a folder without labels, its place */
+} data_item;
+
+typedef struct data_manifest {
+    char *path;        /* of the CSV file or the folder: for messages */
+    char **class_name; /* `classes` names in order; a clip's label is a number of them */
+    int classes;       /* at least 1 */
+    data_item *item;   /* in the order of the files */
+    size_t count;      /* of them, at least 1 */
+} data_manifest;
+
+/* What a list may be at most. A line is a row of a label file, or a record of a CSV file. */
+enum {
+    DATA_MANIFEST_MAX_CLASSES = 4096,
+    DATA_MANIFEST_MAX_SPLITS = 64,
+    DATA_MANIFEST_MAX_CLIPS = 10000000,
+    DATA_MANIFEST_MAX_LINE = 65536,
+    DATA_MANIFEST_MAX_NAME = 200,
+    DATA_MANIFEST_MAX_FACES = 1000000
+};
+
+/* Reads a list of clips: a CSV file, or a folder as the VGAF database has it (docs/data.md describes both).
+ * `classes` NULL: VGAF has positive, neutral, negative; a CSV file has its labels in the order in which they
+ * first appear, but positive, neutral, negative where it has just these. Otherwise `classes` are the names in
+ * order, and every other label is a mistake (a VGAF folder takes no other three).
+ * Every file that a list names must be there, names are unique within a split, and every class has a clip.
+ * Fails with TN_FORMAT and "FILE: line N: ..." for what is wrong in a file, with TN_IO, TN_RANGE or TN_NOMEM,
+ * and leaves *out empty. */
+tn_status data_manifest_read(tn_ctx *ctx, const char *path, const data_names *classes, data_manifest *out);
+void data_manifest_free(tn_ctx *ctx, data_manifest *manifest); /* and empties it; an empty one is fine */
+
+/* Writes a list as CSV, whole or not at all; files below the CSV file's folder get relative paths. Reading it
+ * gives the same list, classes in that order with `classes` given. Fails with TN_IO or TN_NOMEM. */
+tn_status data_manifest_write(tn_ctx *ctx, const char *path, const data_manifest *manifest);
+
+/* Numbers of items, in the list's order. */
+typedef struct data_selection {
+    size_t *index; /* tn_free() */
+    size_t count;  /* at least 1 after success */
+} data_selection;
+
+/* The clips of a split; NULL: of all. Fails with TN_RANGE where there are none (the message lists the splits
+ * that there are) or TN_NOMEM. */
+tn_status data_manifest_select(tn_ctx *ctx, const data_manifest *manifest, const char *split,
+                               data_selection *out);
+
+/* The same for training and scoring: fails with TN_RANGE where one of the clips has no label or a class has
+ * no clip among them, too; the message names it. */
+tn_status data_manifest_select_labelled(tn_ctx *ctx, const data_manifest *manifest, const char *split,
+                                        data_selection *out);
+
+/* What a split has. A video file counts as sound here: only decoding tells whether it has any. */
+typedef struct data_split_summary {
+    const char *name;       /* of the split; belongs to the manifest */
+    size_t *clips_of_class; /* `classes` + 1 counts; the last is of unlabelled clips */
+    size_t clips;           /* of all */
+    size_t sources;         /* different ones */
+    size_t shared_sources; /* of these, how many an earlier split has, too: what is learnt there leaks here */
+    size_t no_frames;      /* clips without pictures */
+    size_t no_audio;       /* clips without sound */
+    size_t faces_known;    /* clips with a number of faces */
+} data_split_summary;
+
+typedef struct data_summary {
+    data_split_summary *split; /* in the order in which splits first appear */
+    size_t splits;             /* at least 1 after success */
+} data_summary;
+
+/* Counts. Fails with TN_NOMEM. */
+tn_status data_manifest_summary(tn_ctx *ctx, const data_manifest *manifest, data_summary *out);
+void data_summary_free(tn_ctx *ctx, data_summary *summary); /* and empties it */
+
+/* A hash (64-bit FNV-1a) of what the list says: classes, and of each clip name, label, split, source, faces
+ * and which modalities it has. Where files lie and how the list is written down do not count. */
+uint64_t data_manifest_hash(const data_manifest *manifest);
+
+/* The same, and of the bytes of every file that the list names; of folders, of their pictures in natural
+ * order. Reads all of it. Fails as reading does. */
+tn_status data_manifest_hash_files(tn_ctx *ctx, const data_manifest *manifest, uint64_t *out);
+
+/* Deals `count` clips (numbers in `index`) to `folds` folds: clips of one source into the same one, classes
+ * in about the same shares. Large sources go first, each to the fold where its classes are rarest; `seed`
+ * orders equal ones (tn_uniform(seed, tn_hash(source), 0)), so that the folds are a function of the clips
+ * alone, whatever their order. fold[i] becomes the fold of index[i]. Fails with TN_RANGE (fewer than 2 folds,
+ * fewer sources than folds) or TN_NOMEM. */
+tn_status data_manifest_folds(tn_ctx *ctx, const data_manifest *manifest, const size_t *index, size_t count,
+                              int folds, uint64_t seed, int *fold);
+
 #endif
