@@ -45,6 +45,7 @@ help:
 	@echo 'make              build bin/* and ./infer'
 	@echo 'make demo         install what is missing, build, run everything on a clip that it makes itself'
 	@echo 'make test         install what is missing, build, run every test'
+	@echo 'make data VGAF=DIR [OUT=prepared]  frames and sound of a set of clips, ready for training'
 	@echo 'make weights      fetch and convert the Moments in Time checkpoint'
 	@echo 'make asan         build and run the quick tests with address and undefined-behaviour sanitizers'
 	@echo 'make install      programs, library, headers and pkg-config file to $$DESTDIR$$PREFIX'
@@ -102,7 +103,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(APP_LIB) $(LIB)
 
 # ---- testing ------------------------------------------------------------------------------------
 
-.PHONY: deps test check asan demo run-demo weights format install clean distclean
+.PHONY: deps test check asan demo run-demo weights data format install clean distclean
 deps:
 	@.ci/deps
 
@@ -130,6 +131,11 @@ run-demo: all
 weights: deps
 	@+$(MAKE) --no-print-directory $(BIN)/convert
 	@weights/fetch $(BIN)/convert
+
+# VGAF is the database's folder or a list as CSV; docs/data.md.
+data: $(BIN)/prepare
+	@test -n '$(VGAF)' || { echo 'make data VGAF=DIR [OUT=DIR] [ARGS=...]: where is the data?' >&2; exit 2; }
+	@$(BIN)/prepare $(ARGS) '$(VGAF)' '$(or $(OUT),prepared)'
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.inc')

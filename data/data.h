@@ -347,4 +347,42 @@ tn_status data_manifest_hash_files(tn_ctx *ctx, const data_manifest *manifest, u
 tn_status data_manifest_folds(tn_ctx *ctx, const data_manifest *manifest, const size_t *index, size_t count,
                               int folds, uint64_t seed, int *fold);
 
+/* ---- prepared clips ------------------------------------------------------------------------------------ */
+
+/* What became of a clip's sound. All but DATA_SOUND_NONE have a file. */
+typedef enum data_sound {
+    DATA_SOUND_OK,
+    DATA_SOUND_NONE,   /* no sound file and no sound in the video */
+    DATA_SOUND_SILENT, /* every sample is 0 */
+    DATA_SOUND_SHORT,  /* shorter than one window of features, 25 ms */
+    DATA_SOUNDS
+} data_sound;
+
+const char *data_sound_name(data_sound sound); /* "ok", "none", "silent", "short" */
+
+typedef struct data_prepared {
+    char *frames;     /* folder of pictures; NULL: none; tn_free() */
+    char *audio;      /* WAV file; NULL: none; tn_free() */
+    data_sound sound; /* what it is like */
+    bool kept;        /* it was there already, and whole */
+    bool unwritable;  /* after a failure: the place is at fault (disk full), not the clip */
+} data_prepared;
+
+/* Makes the folder `out` (its parent must be there) ready for the clips of a list: folders for its splits,
+ * what an interrupted run left half done removed, and locked, so that no other run works there. *lock is for
+ * data_prepare_end(). Fails with TN_IO or TN_NOMEM. */
+tn_status data_prepare_begin(tn_ctx *ctx, const char *out, const data_manifest *manifest, int *lock);
+void data_prepare_end(int lock);
+
+/* Prepares a clip: OUT/SPLIT/NAME/ gets options->frames PNG pictures of the network's size (01.png ...), the
+ * sound of the window as audio.wav, and prepared.txt, which says what they were made of and has their hash.
+ * The folder is there whole or not at all; one that is whole and was made of the same source with the same
+ * options is kept. A clip read back from it is equal to the source's, byte by byte, and so is sound of up to
+ * two channels (or four, eight ...) that is not resampled: WAV is mono, of 16 bits where these are enough,
+ * else 32 bits of float. May run for different clips at once, each with a context of its own. Fails as
+ * reading the source does, and with TN_IO for the folder. */
+tn_status data_prepare_clip(tn_ctx *ctx, const char *out, const data_item *item,
+                            const data_video_options *options, data_prepared *result);
+void data_prepared_free(tn_ctx *ctx, data_prepared *result); /* and empties it */
+
 #endif

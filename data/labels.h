@@ -23,10 +23,12 @@ bool data_text_line(data_text *text, const char **line, size_t *length);
 /* "PATH: line N: message", TN_FORMAT. */
 tn_status data_text_fail(tn_ctx *ctx, const char *path, size_t line, const char *format, ...) TN_PRINTF(4, 5);
 
-/* 64-bit FNV-1a: the hash of nothing, of more bytes behind it, of a file's bytes and their number. */
+/* 64-bit FNV-1a: the hash of nothing, of more bytes behind it, of a file's bytes and their number, of the
+ * pictures of a folder in natural order; *pictures becomes their number. */
 #define DATA_HASH_BEGIN 0xcbf29ce484222325u
 uint64_t data_hash_bytes(uint64_t h, const void *bytes, size_t count);
 tn_status data_hash_file(tn_ctx *ctx, const char *path, uint64_t *h);
+tn_status data_hash_folder(tn_ctx *ctx, const char *dir, uint64_t *h, size_t *pictures);
 
 /* A list in the making. */
 typedef struct data_builder {

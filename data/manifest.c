@@ -276,13 +276,14 @@ tn_status data_hash_file(tn_ctx *ctx, const char *path, uint64_t *h)
     return status;
 }
 
-static tn_status hash_folder(tn_ctx *ctx, const char *dir, uint64_t *h)
+tn_status data_hash_folder(tn_ctx *ctx, const char *dir, uint64_t *h, size_t *pictures)
 {
     data_names names;
     TN_TRY(data_frames_list(ctx, dir, &names));
     tn_status status = TN_OK;
     for (size_t i = 0; status == TN_OK && i < names.count; i++)
         status = data_hash_file(ctx, names.path[i], h);
+    *pictures = names.count;
     data_names_free(ctx, &names);
     return status;
 }
@@ -290,11 +291,12 @@ static tn_status hash_folder(tn_ctx *ctx, const char *dir, uint64_t *h)
 tn_status data_manifest_hash_files(tn_ctx *ctx, const data_manifest *m, uint64_t *out)
 {
     uint64_t h = data_manifest_hash(m);
+    size_t pictures;
     *out = 0;
     for (size_t i = 0; i < m->count; i++) {
         const data_item *item = &m->item[i];
         if (item->frames)
-            TN_TRY(hash_folder(ctx, item->frames, &h));
+            TN_TRY(data_hash_folder(ctx, item->frames, &h, &pictures));
         if (item->video)
             TN_TRY(data_hash_file(ctx, item->video, &h));
         if (item->audio)

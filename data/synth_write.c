@@ -2,6 +2,7 @@
 #include "data/data.h"
 #include "data/files.h"
 #include "data/process.h"
+#include "data/wav.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,30 +10,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The sound as a WAV file: header of 44 bytes, mono, 16 bits. */
+/* The sound as a WAV file: mono, 16 bits. */
 static tn_status write_sound(tn_ctx *ctx, const char *path, const data_synth_options *o)
 {
-    enum { HEADER = 44 };
-    size_t count = data_synth_sample_count(o), bytes = count * 2;
-    unsigned char *file = tn_alloc(ctx, HEADER + bytes, 1);
+    size_t count = data_synth_sample_count(o);
     int16_t *samples = tn_alloc(ctx, count, sizeof *samples);
-    tn_status status = file && samples ? TN_OK : TN_NOMEM;
-    if (status == TN_OK) {
-        data_synth_audio(o, 0, count, samples);
-        const uint32_t rate = (uint32_t)o->rate, length = (uint32_t)bytes;
-        const uint32_t fields[11] = {0x46464952, 36 + length, 0x45564157,    0x20746d66, 16,    1u << 16 | 1,
-                                     rate,       rate * 2,    16u << 16 | 2, 0x61746164, length};
-        for (int i = 0; i < HEADER; i++)
-            file[i] = (unsigned char)(fields[i / 4] >> (8 * (i % 4)));
-        for (size_t i = 0; i < count; i++) {
-            uint16_t value = (uint16_t)samples[i];
-            file[HEADER + 2 * i] = (unsigned char)value;
-            file[HEADER + 2 * i + 1] = (unsigned char)(value >> 8);
-        }
-        status = data_write_file(ctx, path, file, HEADER + bytes);
-    }
+    if (!samples)
+        return TN_NOMEM;
+    data_synth_audio(o, 0, count, samples);
+    tn_status status = data_wav_write_int16(ctx, path, o->rate, samples, count);
     tn_free(ctx, samples);
-    tn_free(ctx, file);
     return status;
 }
 
