@@ -217,6 +217,7 @@ enum { DATA_SYNTH_CLASSES = 3 };
 typedef struct data_synth_options {
     uint64_t seed;            /* who stands where, sizes, clothes, tempo, pitch, noise */
     int cue[DATA_SYNTH_CUES]; /* the class that each cue shows: 0 positive, 1 neutral, 2 negative */
+    double start;             /* of its first frame and sample, in seconds of the scene, 0 to 1e6; 0 */
     double seconds;           /* more than 0, at most 600; 5 */
     double fps;               /* more than 0, at most 240; 10 */
     int width, height;        /* of a frame, 16 to 4096; 320 x 240 */
@@ -245,6 +246,51 @@ void data_synth_audio(const data_synth_options *options, size_t first, size_t co
  * of both by ffmpeg. The folder appears whole or not at all, and must not be there before, unless empty.
  * Fails with TN_RANGE, TN_IO or TN_NOMEM. */
 tn_status data_synth_write(tn_ctx *ctx, const char *dir, const data_synth_options *options, bool video);
+
+/* ---- synthetic sets ------------------------------------------------------------------------------------ */
+
+/* Every source is a scene (people, clothes, tempo, pitch) and has a clip of each class, one behind the other
+ * in time. */
+enum { DATA_SYNTH_MAX_SET = 1000000 };
+
+/* A labelled set whose cues tell the class only now and then, each for itself. */
+typedef struct data_synth_set {
+    uint64_t seed; /* of everything */
+    int clips;     /* of each class, and sources: 3 to DATA_SYNTH_MAX_SET */
+    double
+        right[DATA_SYNTH_CUES]; /* how probably a cue shows the clip's class, 0 to 1; else it shows one of the
+                                   other two, each as probably. 0.75 for what is seen, 0.70 for sound */
+    data_synth_options clip;    /* length, rates and size of every clip; 4 frames/s of 160 x 120 */
+} data_synth_set;
+
+data_synth_set data_synth_set_defaults(int clips, uint64_t seed);
+
+/* TN_RANGE and a message that names the field when the set is out of range. */
+tn_status data_synth_set_check(tn_ctx *ctx, const data_synth_set *set);
+
+/* A clip of a set. */
+typedef struct data_synth_entry {
+    char name[32];     /* "SOURCE_CLIP", both from 1 */
+    char source[16];   /* its number */
+    const char *split; /* "train", "val", "test": 3 sources of 5, one, one; a fifth is rounded, at least 1 */
+    int label;         /* its class */
+    data_synth_options clip; /* what is drawn and heard */
+} data_synth_entry;
+
+/* Says what the clips of a set are, all of them: entry[] has room for DATA_SYNTH_CLASSES x set->clips. A
+ * function of `set` alone, which must pass the check. Fails with TN_NOMEM. */
+tn_status data_synth_set_plan(tn_ctx *ctx, const data_synth_set *set, data_synth_entry *entry);
+
+/* Makes a set in three steps: a folder beside `dir` (*temporary, for tn_free()); data_synth_write() of each
+ * clip to data_synth_set_path(), in any order and on any thread; and the lists manifest.csv and cues.csv
+ * (which class each cue shows), after which the folder becomes `dir`. So `dir` appears whole or not at all,
+ * and must not be there before, unless empty. data_synth_set_abandon() removes the folder. Fail with TN_IO or
+ * TN_NOMEM. */
+tn_status data_synth_set_begin(tn_ctx *ctx, const char *dir, char **temporary);
+char *data_synth_set_path(tn_ctx *ctx, const char *temporary, const data_synth_entry *entry);
+tn_status data_synth_set_finish(tn_ctx *ctx, const data_synth_set *set, const data_synth_entry *entry,
+                                const char *temporary, const char *dir);
+void data_synth_set_abandon(const char *temporary);
 
 /* ---- lists of labelled clips --------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* Whole files in and out. */
 #include "data/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -155,6 +156,21 @@ tn_status data_make_folder(tn_ctx *ctx, const char *path, char **temporary)
     return tn_fail(ctx, TN_IO, "%s: cannot be made: %s", path, strerror(reason));
 }
 
+tn_status data_check_place(tn_ctx *ctx, const char *dir)
+{
+    DIR *folder = opendir(dir);
+    if (!folder && errno == ENOENT)
+        return TN_OK;
+    if (!folder)
+        return tn_fail(ctx, TN_IO, "%s: %s", dir,
+                       errno == ENOTDIR ? "a file of that name is there" : strerror(errno));
+    int entries = 0;
+    while (readdir(folder))
+        entries++;
+    closedir(folder);
+    return entries <= 2 ? TN_OK : tn_fail(ctx, TN_IO, "%s: the folder is there and is not empty", dir);
+}
+
 tn_status data_rename_folder(tn_ctx *ctx, const char *temporary, const char *path)
 {
     if (rename(temporary, path) != 0)
@@ -173,6 +189,14 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
 void data_remove_folder(const char *path)
 {
     nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+char *data_without_slash(tn_ctx *ctx, const char *dir)
+{
+    char *path = tn_strdup(ctx, dir);
+    for (size_t n = path ? strlen(path) : 0; n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = '\0';
+    return path;
 }
 
 char *data_join(tn_ctx *ctx, const char *dir, const char *name)

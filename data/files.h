@@ -14,11 +14,18 @@ tn_status data_write_file(tn_ctx *ctx, const char *path, const void *bytes, size
 /* A new empty folder beside `path` (no slash at its end), whose name is in *temporary (tn_free()). */
 tn_status data_make_folder(tn_ctx *ctx, const char *path, char **temporary);
 
+/* Whether a folder could be put there, before the work of filling it: nothing is there, or an empty folder.
+ * TN_IO. */
+tn_status data_check_place(tn_ctx *ctx, const char *dir);
+
 /* Puts the folder `temporary` in the place of `path`, which must be missing or an empty folder. TN_IO. */
 tn_status data_rename_folder(tn_ctx *ctx, const char *temporary, const char *path);
 
 /* Removes a folder and all that is in it, as far as that works. */
 void data_remove_folder(const char *path);
+
+/* A copy of a path without slashes at its end; NULL with the error recorded. */
+char *data_without_slash(tn_ctx *ctx, const char *dir);
 
 /* A path put together of two, as tn_strdup() would return it; NULL with the error recorded. */
 char *data_join(tn_ctx *ctx, const char *dir, const char *name);

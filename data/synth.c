@@ -34,6 +34,9 @@ tn_status data_synth_check(tn_ctx *ctx, const data_synth_options *o)
         if (!data_synth_class(o->cue[i]))
             return tn_fail(ctx, TN_RANGE, "synthetic clip: class %d of cue %d, expected 0 to %d", o->cue[i],
                            i, DATA_SYNTH_CLASSES - 1);
+    if (!(o->start >= 0 && o->start <= 1e6))
+        return tn_fail(ctx, TN_RANGE, "synthetic clip: a start at %g seconds, expected 0 to 1000000",
+                       o->start);
     if (!(o->seconds > 0 && o->seconds <= 600))
         return tn_fail(ctx, TN_RANGE, "synthetic clip: %g seconds, expected more than 0 and at most 600",
                        o->seconds);

@@ -4,7 +4,6 @@
 #include "data/process.h"
 #include "data/wav.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +16,7 @@ static tn_status write_sound(tn_ctx *ctx, const char *path, const data_synth_opt
     int16_t *samples = tn_alloc(ctx, count, sizeof *samples);
     if (!samples)
         return TN_NOMEM;
-    data_synth_audio(o, 0, count, samples);
+    data_synth_audio(o, (size_t)(o->start * o->rate + 0.5), count, samples);
     tn_status status = data_wav_write_int16(ctx, path, o->rate, samples, count);
     tn_free(ctx, samples);
     return status;
@@ -32,7 +31,7 @@ static tn_status write_frames(tn_ctx *ctx, const char *dir, const data_synth_opt
         char name[32];
         snprintf(name, sizeof name, "%04d.png", i + 1);
         char *path = data_join(ctx, dir, name);
-        data_synth_frame(o, i / o->fps, image.rgb);
+        data_synth_frame(o, o->start + i / o->fps, image.rgb);
         status = path ? data_image_write_png(ctx, path, &image) : TN_NOMEM;
         tn_free(ctx, path);
     }
@@ -77,31 +76,13 @@ static tn_status fill_folder(tn_ctx *ctx, const char *dir, const data_synth_opti
     return status;
 }
 
-/* Whether the folder could be put there, before the work of filling it. */
-static tn_status check_place(tn_ctx *ctx, const char *dir)
-{
-    DIR *folder = opendir(dir);
-    if (!folder && errno == ENOENT)
-        return TN_OK;
-    if (!folder)
-        return tn_fail(ctx, TN_IO, "%s: %s", dir,
-                       errno == ENOTDIR ? "a file of that name is there" : strerror(errno));
-    int entries = 0;
-    while (readdir(folder))
-        entries++;
-    closedir(folder);
-    return entries <= 2 ? TN_OK : tn_fail(ctx, TN_IO, "%s: the folder is there and is not empty", dir);
-}
-
 tn_status data_synth_write(tn_ctx *ctx, const char *dir, const data_synth_options *options, bool video)
 {
     TN_TRY(data_synth_check(ctx, options));
-    TN_TRY(check_place(ctx, dir));
-    char *path = tn_strdup(ctx, dir), *temporary = NULL;
+    TN_TRY(data_check_place(ctx, dir));
+    char *path = data_without_slash(ctx, dir), *temporary = NULL;
     if (!path)
         return TN_NOMEM;
-    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
-        path[n - 1] = '\0';
     tn_status status = data_make_folder(ctx, path, &temporary);
     if (status == TN_OK)
         status = fill_folder(ctx, temporary, options, video);
