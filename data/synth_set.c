@@ -22,7 +22,7 @@ data_synth_set data_synth_set_defaults(int clips, uint64_t seed)
 {
     data_synth_set set = {.seed = seed,
                           .clips = clips,
-                          .right = {0.75, 0.75, 0.75, 0.70},
+                          .right = {0.65, 0.65, 0.65, 0.70},
                           .clip = data_synth_defaults(0, seed)};
     set.clip.fps = 4;
     set.clip.width = 160;

@@ -202,7 +202,7 @@ static void modalities_may_be_missing(void **state)
                  {NULL, brief, DATA_SOUND_SHORT},
                  {NULL, source_wav, DATA_SOUND_OK}};
     for (int i = 0; i < 8; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "m%d", i / 2);
         data_item item = item_of(name, cases[i / 2].frames, NULL, cases[i / 2].audio);
         item.split = (char[]){"s"};
