@@ -296,6 +296,85 @@ tn_status nn_svm_data_read(tn_ctx *ctx, const char *path, nn_svm_data *out);
 void nn_svm_data_free(tn_ctx *ctx, nn_svm_data *data);
 nn_svm_vector nn_svm_row(const nn_svm_data *data, size_t row);
 
+/* From row-major values (rows x width) and whole labels; index 1 is the first column, zeros are left out.
+ * TN_NOMEM; TN_RANGE for a value that is not finite, naming row and column. */
+tn_status nn_svm_data_from(tn_ctx *ctx, const double *value, const int *label, size_t rows, int width,
+                           nn_svm_data *out);
+
+/* ---- training support vector machines -------------------------------------------------------------- */
+
+/* C-SVC (Cortes and Vapnik 1995) as LIBSVM states it, docs/svm.md; one machine for each pair of classes. */
+typedef struct nn_svm_params {
+    nn_svm_kernel kernel;    /* any of the four */
+    int degree;              /* polynomial, at least 0 */
+    double gamma;            /* at least 0; 0: 1 / largest index, LIBSVM's default */
+    double coef0;            /* polynomial, sigmoid */
+    double cost;             /* C, above 0 */
+    double tolerance;        /* of the stopping criterion, above 0 */
+    size_t cache_bytes;      /* for kernel values, all threads together; no result depends on it */
+    bool shrinking;          /* leave out variables that stay at their bounds */
+    bool probability;        /* fit Platt's sigmoids; only nn_svm_train() looks at it */
+    uint64_t seed;           /* of the shuffles that these need */
+    int weight_count;        /* of the following two */
+    const int *weight_label; /* a class whose C is multiplied */
+    const double *weight;    /* by this, above 0 */
+} nn_svm_params;
+
+/* RBF, C 1, degree 3, tolerance 1e-3, 100 MB, shrinking: LIBSVM's. */
+nn_svm_params nn_svm_defaults(void);
+
+/* How training one pair of classes went. */
+typedef struct nn_svm_pair_fit {
+    int first, second;  /* labels; positive decision values are the first's */
+    double objective;   /* 1/2 a'Qa - e'a */
+    double rho;         /* subtracted from decision values */
+    int64_t iterations; /* of the solver */
+    int vectors;        /* support vectors */
+    int bounded;        /* of them with a at its cost */
+    bool converged;     /* false: stopped at 10,000,000 steps or 100 a row, whichever is more */
+} nn_svm_pair_fit;
+
+/* Trains on all rows. Classes are in order of their first row, but 1 before -1 where these are the two, as in
+ * LIBSVM; the pairs' machines, and with `probability` the five more of each, are trained on the context's
+ * threads. `fits`, unless NULL, gets nn_svm_pairs() entries in an array for tn_free(). Labels that name
+ * weights must be in the data. The same input gives the same bits whatever the threads. TN_NOMEM; TN_RANGE
+ * for parameters, labels that are not whole, fewer than two classes, kernel values that are not finite
+ * floats, and where no row became a support vector. */
+tn_status nn_svm_train(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params, nn_svm **out,
+                       nn_svm_pair_fit **fits);
+
+/* Predicts each row by machines trained on the rows of other folds; fold (rows) holds numbers from 0 to rows
+ * - 1, gaps allowed. A class that a training part lacks gets no vote there; a lone class wins. predicted
+ * (rows) are labels. Errors as for nn_svm_train(), and TN_RANGE where one fold holds every row. */
+tn_status nn_svm_cross_validate(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params,
+                                const int *fold, int *predicted);
+
+/* Deals the rows of each class, shuffled by `seed`, to folds in turn: folds, and each class in them, differ
+ * by one row at most. `folds` is from 2 to the number of rows (TN_RANGE). */
+tn_status nn_svm_folds_stratified(tn_ctx *ctx, const nn_svm_data *data, int folds, uint64_t seed, int *fold);
+
+/* Keeps rows of one source (by name; NULL and "": a source of its own) in one fold: sources, the largest
+ * first, those of one size shuffled by `seed`, go to the fold that has the fewest rows. TN_RANGE for fewer
+ * sources than folds. */
+tn_status nn_svm_folds_grouped(tn_ctx *ctx, const char *const *source, size_t rows, int folds, uint64_t seed,
+                               int *fold);
+
+/* A point of a grid and how it does. */
+typedef struct nn_svm_point {
+    nn_svm_kernel kernel; /* of nn_svm_params */
+    int degree;           /* same */
+    double gamma;         /* same */
+    double cost;          /* same */
+    int64_t correct;      /* rows predicted right, set by nn_svm_grid(); -1: kernel values overflow */
+} nn_svm_point;
+
+/* Cross-validates every point, other parameters being those of `params`, on the context's threads. *best is
+ * the point with most correct rows; of equals the one with the smallest cost, then the kernel that comes
+ * first in nn_svm_kernel, then the smallest degree, gamma, place. Errors as for nn_svm_cross_validate();
+ * kernel values that overflow are one only where they do at every point. */
+tn_status nn_svm_grid(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params, const int *fold,
+                      nn_svm_point *points, size_t count, size_t *best);
+
 /* ---- fusion ---------------------------------------------------------------------------------------- */
 
 /* Late fusion (Pinto et al. 2020): an SVM on the scores [video softmax | audio softmax], or, where nobody has

@@ -40,6 +40,15 @@ static inline nn_svm_vector nn_svm_sv(const nn_svm *svm, int64_t i)
 /* K(a, b), summed in ascending order of the indices. */
 double nn_svm_kernel_value(const nn_svm_kernel_params *params, nn_svm_vector a, nn_svm_vector b);
 
+/* The same from a.b, a.a and b.b; RBF by |a - b|^2 = a.a + b.b - 2 a.b. */
+double nn_svm_kernel_of(const nn_svm_kernel_params *params, double dot, double a_square, double b_square);
+
+/* Where the pair (i, j), i < j, is among all pairs of k classes. */
+static inline int nn_svm_pair_index(int k, int i, int j)
+{
+    return i * k - i * (i + 1) / 2 + j - i - 1;
+}
+
 /* Reads the index:value words in `rest` to `entry`, which has room for `room` more; *count becomes their
  * number and *max_index grows. */
 tn_status nn_svm_parse_entries(nn_text *text, char *rest, nn_svm_entry *entry, size_t room, size_t *count,

@@ -1,6 +1,7 @@
 /* LIBSVM's data files: "label index:value index:value ...", one vector a line. */
 #include "nn/svm.h"
 
+#include <math.h>
 #include <string.h>
 
 void nn_svm_data_free(tn_ctx *ctx, nn_svm_data *data)
@@ -61,4 +62,38 @@ tn_status nn_svm_data_read(tn_ctx *ctx, const char *path, nn_svm_data *out)
     if (status != TN_OK)
         nn_svm_data_free(ctx, out);
     return status;
+}
+
+tn_status nn_svm_data_from(tn_ctx *ctx, const double *value, const int *label, size_t rows, int width,
+                           nn_svm_data *out)
+{
+    *out = (nn_svm_data){.rows = rows};
+    size_t room;
+    if (!tn_mul_size(rows, (size_t)width, &room))
+        return tn_fail(ctx, TN_NOMEM, "no memory for %zu rows of %d values", rows, width);
+    out->label = tn_alloc(ctx, rows, sizeof *out->label);
+    out->start = tn_alloc(ctx, rows + 1, sizeof *out->start);
+    out->entry = tn_alloc(ctx, room, sizeof *out->entry);
+    if (!out->label || !out->start || !out->entry) {
+        nn_svm_data_free(ctx, out);
+        return TN_NOMEM;
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < rows; i++) {
+        out->label[i] = label[i];
+        out->start[i] = used;
+        for (int j = 0; j < width; j++) {
+            const double x = value[i * (size_t)width + (size_t)j];
+            if (!isfinite(x)) {
+                nn_svm_data_free(ctx, out);
+                return tn_fail(ctx, TN_RANGE, "row %zu, column %d is not a finite number", i + 1, j + 1);
+            }
+            if (x == 0)
+                continue;
+            out->entry[used++] = (nn_svm_entry){.index = j + 1, .value = x};
+        }
+    }
+    out->start[rows] = used;
+    out->max_index = width;
+    return TN_OK;
 }

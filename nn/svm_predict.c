@@ -35,7 +35,7 @@ bool nn_svm_has_probability(const nn_svm *svm)
 
 /* ---- kernels --------------------------------------------------------------------------------------- */
 
-static double dot(nn_svm_vector a, nn_svm_vector b)
+static double dot_product(nn_svm_vector a, nn_svm_vector b)
 {
     double sum = 0;
     for (size_t i = 0, j = 0; i < a.count && j < b.count;) {
@@ -76,28 +76,29 @@ static double power(double base, int exponent)
     return result;
 }
 
-double nn_svm_kernel_value(const nn_svm_kernel_params *params, nn_svm_vector a, nn_svm_vector b)
+double nn_svm_kernel_of(const nn_svm_kernel_params *params, double dot, double a_square, double b_square)
 {
     switch (params->kernel) {
     case NN_SVM_LINEAR:
-        return dot(a, b);
+        return dot;
     case NN_SVM_POLYNOMIAL:
-        return power(params->gamma * dot(a, b) + params->coef0, params->degree);
+        return power(params->gamma * dot + params->coef0, params->degree);
     case NN_SVM_RBF:
-        return exp(-params->gamma * squared_distance(a, b));
+        return exp(-params->gamma * (a_square + b_square - 2 * dot));
     case NN_SVM_SIGMOID:
-        return tanh(params->gamma * dot(a, b) + params->coef0);
+        return tanh(params->gamma * dot + params->coef0);
     }
     return 0;
 }
 
-/* ---- decision -------------------------------------------------------------------------------------- */
-
-/* Where the pair (i, j), i < j, is among all pairs of k classes. */
-static int pair_index(int k, int i, int j)
+double nn_svm_kernel_value(const nn_svm_kernel_params *params, nn_svm_vector a, nn_svm_vector b)
 {
-    return i * k - i * (i + 1) / 2 + j - i - 1;
+    if (params->kernel == NN_SVM_RBF) /* the differences themselves: no cancellation */
+        return exp(-params->gamma * squared_distance(a, b));
+    return nn_svm_kernel_of(params, dot_product(a, b), 0, 0);
 }
+
+/* ---- decision -------------------------------------------------------------------------------------- */
 
 int nn_svm_decide(const nn_svm *svm, nn_svm_vector x, double *decision)
 {
@@ -111,9 +112,9 @@ int nn_svm_decide(const nn_svm *svm, nn_svm_vector x, double *decision)
             const double *coef = svm->coef + at * (k - 1);
             double value = nn_svm_kernel_value(&svm->kernel, nn_svm_sv(svm, at), x);
             for (int i = 0; i < c; i++)
-                decision[pair_index(k, i, c)] += coef[i] * value;
+                decision[nn_svm_pair_index(k, i, c)] += coef[i] * value;
             for (int j = c + 1; j < k; j++)
-                decision[pair_index(k, c, j)] += coef[j - 1] * value;
+                decision[nn_svm_pair_index(k, c, j)] += coef[j - 1] * value;
         }
     for (int p = 0; p < pairs; p++)
         decision[p] -= svm->rho[p];
@@ -122,9 +123,9 @@ int nn_svm_decide(const nn_svm *svm, nn_svm_vector x, double *decision)
     for (int c = 0; c < k; c++) {
         int votes = 0;
         for (int i = 0; i < c; i++)
-            votes += !(decision[pair_index(k, i, c)] > 0);
+            votes += !(decision[nn_svm_pair_index(k, i, c)] > 0);
         for (int j = c + 1; j < k; j++)
-            votes += decision[pair_index(k, c, j)] > 0;
+            votes += decision[nn_svm_pair_index(k, c, j)] > 0;
         if (votes > most) {
             winner = c;
             most = votes;
@@ -190,7 +191,7 @@ tn_status nn_svm_probability(tn_ctx *ctx, const nn_svm *svm, const double *decis
         return TN_NOMEM;
     for (int i = 0; i < k; i++)
         for (int j = i + 1; j < k; j++) {
-            int p = pair_index(k, i, j);
+            int p = nn_svm_pair_index(k, i, j);
             double first = sigmoid(decision[p], svm->prob_a[p], svm->prob_b[p]), second = 1 - first;
             q[i * k + i] += second * second;
             q[j * k + j] += first * first;
