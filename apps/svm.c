@@ -1,0 +1,524 @@
+/* svm: support vector machines on LIBSVM's files, with LIBSVM's option letters. */
+#include "apps/common/command.h"
+#include "nn/nn.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char program[] = "svm";
+
+enum { MAX_WEIGHTS = 256, MAX_LIST = 16, MAX_POINTS = 1000000 };
+
+/* What the command line says; each command uses a part of it. */
+typedef struct options {
+    cmd_line cmd;                  /* common options and paths */
+    nn_svm_params params;          /* of training */
+    int svm_type, kernel;          /* -s, -t */
+    int shrinking, probability;    /* -h, -b: 0 or 1 */
+    int folds;                     /* -v; 0: none */
+    double cache_mb;               /* -m */
+    int weight_label[MAX_WEIGHTS]; /* -wLABEL */
+    double weight[MAX_WEIGHTS];    /* its values */
+    const char *kernels, *degrees; /* grid: lists of -t and -d */
+    const char *log2c, *log2g;     /* grid: ranges */
+} options;
+
+/* ---- data ------------------------------------------------------------------------------------------ */
+
+/* Reads a file and refuses labels that are no classes by the line that they are on. */
+static tn_status read_classes(tn_ctx *ctx, const char *path, nn_svm_data *data)
+{
+    TN_TRY(nn_svm_data_read(ctx, path, data));
+    for (size_t i = 0; i < data->rows; i++)
+        if (!(fabs(data->label[i]) <= INT_MAX) || data->label[i] != floor(data->label[i])) {
+            const double label = data->label[i];
+            nn_svm_data_free(ctx, data);
+            return tn_fail(ctx, TN_FORMAT, "%s:%zu: label %g is not a whole number", path, i + 1, label);
+        }
+    return TN_OK;
+}
+
+/* ---- train ----------------------------------------------------------------------------------------- */
+
+static void print_fits(const nn_svm *svm, const nn_svm_pair_fit *fits)
+{
+    for (int p = 0; p < nn_svm_pairs(svm); p++) {
+        const nn_svm_pair_fit *f = &fits[p];
+        if (!f->converged)
+            cli_warn(program,
+                     "warning: %d against %d: stopped after %lld steps, before the tolerance was met",
+                     f->first, f->second, (long long)f->iterations);
+        printf("%d against %d: #iter = %lld\nobj = %f, rho = %f\nnSV = %d, nBSV = %d\n", f->first, f->second,
+               (long long)f->iterations, f->objective, f->rho, f->vectors, f->bounded);
+    }
+    printf("Total nSV = %lld\n", (long long)nn_svm_vectors(svm));
+}
+
+static tn_status train_model(tn_ctx *ctx, const options *o, const nn_svm_data *data)
+{
+    nn_svm *svm;
+    nn_svm_pair_fit *fits;
+    TN_TRY(nn_svm_train(ctx, data, &o->params, &svm, &fits));
+    const tn_status status = nn_svm_write(ctx, svm, o->cmd.operand[1]);
+    if (status == TN_OK && !o->cmd.quiet)
+        print_fits(svm, fits);
+    tn_free(ctx, fits);
+    nn_svm_destroy(ctx, svm);
+    return status;
+}
+
+static tn_status cross_validate(tn_ctx *ctx, const options *o, const nn_svm_data *data)
+{
+    int *fold = tn_alloc(ctx, data->rows, sizeof *fold),
+        *predicted = tn_alloc(ctx, data->rows, sizeof *predicted);
+    tn_status status = fold && predicted ? TN_OK : TN_NOMEM;
+    if (status == TN_OK)
+        status = nn_svm_folds_stratified(ctx, data, o->folds, o->params.seed, fold);
+    if (status == TN_OK)
+        status = nn_svm_cross_validate(ctx, data, &o->params, fold, predicted);
+    if (status == TN_OK) {
+        size_t correct = 0;
+        for (size_t i = 0; i < data->rows; i++)
+            correct += predicted[i] == (int)data->label[i];
+        printf("Cross Validation Accuracy = %g%%\n", 100.0 * (double)correct / (double)data->rows);
+    }
+    tn_free(ctx, predicted);
+    tn_free(ctx, fold);
+    return status;
+}
+
+static int run_train(tn_ctx *ctx, void *arg)
+{
+    const options *o = arg;
+    nn_svm_data data;
+    tn_status status = read_classes(ctx, o->cmd.operand[0], &data);
+    if (status != TN_OK)
+        return CLI_FAILED;
+    status = o->folds ? cross_validate(ctx, o, &data) : train_model(ctx, o, &data);
+    nn_svm_data_free(ctx, &data);
+    return status == TN_OK ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- predict --------------------------------------------------------------------------------------- */
+
+/* Writes a line for each row and counts those that are right. `room` holds pairs + classes doubles. */
+static tn_status predict_rows(tn_ctx *ctx, const nn_svm *svm, const nn_svm_data *data, bool probability,
+                              double *room, wt_writer *w, size_t *correct)
+{
+    const int k = nn_svm_classes(svm);
+    double *p = room + nn_svm_pairs(svm);
+    if (probability) {
+        wt_printf(w, "labels");
+        for (int c = 0; c < k; c++)
+            wt_printf(w, " %d", nn_svm_labels(svm)[c]);
+        wt_printf(w, "\n");
+    }
+    for (size_t i = 0; i < data->rows; i++) {
+        const int label = nn_svm_labels(svm)[nn_svm_decide(svm, nn_svm_row(data, i), room)];
+        *correct += label == data->label[i];
+        wt_printf(w, "%d", label);
+        if (probability) {
+            TN_TRY(nn_svm_probability(ctx, svm, room, p));
+            for (int c = 0; c < k; c++)
+                wt_printf(w, " %g", p[c]);
+        }
+        wt_printf(w, "\n");
+    }
+    return TN_OK;
+}
+
+static tn_status predict(tn_ctx *ctx, const options *o, const nn_svm *svm, const nn_svm_data *data)
+{
+    if (o->probability && !nn_svm_has_probability(svm))
+        return tn_fail(ctx, TN_UNSUPPORTED, "%s: the model has no probabilities; train it with -b 1",
+                       o->cmd.operand[1]);
+    const size_t numbers = (size_t)nn_svm_pairs(svm) + (size_t)nn_svm_classes(svm);
+    double *room = tn_alloc(ctx, numbers, sizeof *room);
+    if (!room)
+        return TN_NOMEM;
+    size_t correct = 0;
+    wt_writer *w = NULL;
+    tn_status status = wt_create(ctx, o->cmd.operand[2], &w);
+    if (status == TN_OK) {
+        status = predict_rows(ctx, svm, data, o->probability != 0, room, w, &correct);
+        if (status == TN_OK)
+            status = wt_commit(w);
+        else
+            wt_discard(w);
+    }
+    if (status == TN_OK && !o->cmd.quiet)
+        printf("Accuracy = %g%% (%zu/%zu) (classification)\n", 100.0 * (double)correct / (double)data->rows,
+               correct, data->rows);
+    tn_free(ctx, room);
+    return status;
+}
+
+static int run_predict(tn_ctx *ctx, void *arg)
+{
+    const options *o = arg;
+    nn_svm_data data = {0};
+    nn_svm *svm = NULL;
+    tn_status status = nn_svm_data_read(ctx, o->cmd.operand[0], &data);
+    if (status == TN_OK)
+        status = nn_svm_read(ctx, o->cmd.operand[1], &svm);
+    if (status == TN_OK)
+        status = predict(ctx, o, svm, &data);
+    nn_svm_destroy(ctx, svm);
+    nn_svm_data_free(ctx, &data);
+    return status == TN_OK ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- grid ------------------------------------------------------------------------------------------ */
+
+/* BEGIN,END,STEP as in LIBSVM's grid.py: exponents of 2. */
+typedef struct range {
+    double begin, end, step; /* step is not 0 and leads from begin to end */
+    size_t count;            /* of exponents */
+} range;
+
+static bool parse_range(const char *text, range *out)
+{
+    char rest;
+    if (sscanf(text, "%lf,%lf,%lf%c", &out->begin, &out->end, &out->step, &rest) != 3 ||
+        !(fabs(out->begin) <= 1000) || !(fabs(out->end) <= 1000) || !(fabs(out->step) >= 1e-3) ||
+        !(fabs(out->step) <= 2000))
+        return false;
+    const double steps = (out->end - out->begin) / out->step;
+    out->count = steps < 0 ? 0 : (size_t)floor(steps + 1e-9) + 1;
+    return out->count > 0;
+}
+
+static double power_of_2(const range *r, size_t i)
+{
+    return exp2(r->begin + (double)i * r->step);
+}
+
+/* Whole numbers separated by commas, from 0 to `high`; their count, 0 for any other text. */
+static int parse_list(const char *text, int high, int *out)
+{
+    int count = 0;
+    for (;;) {
+        char *end;
+        errno = 0;
+        const long value = strtol(text, &end, 10);
+        if (end == text || errno || value < 0 || value > high || count == MAX_LIST)
+            return 0;
+        out[count++] = (int)value;
+        if (*end == '\0')
+            return count;
+        if (*end != ',')
+            return 0;
+        text = end + 1;
+    }
+}
+
+typedef struct grid {
+    range c, g;           /* of cost and gamma */
+    int kernel[MAX_LIST]; /* kernels of them */
+    int degree[MAX_LIST]; /* degrees of them, for the polynomial */
+    int kernels, degrees; /* how many */
+    nn_svm_point *point;  /* count of them */
+    size_t count;         /* points */
+} grid;
+
+static int parse_grid(const options *o, grid *g)
+{
+    if (!parse_range(o->log2c, &g->c))
+        return cli_usage(program,
+                         "--log2c %s: expected BEGIN,END,STEP, a step that leads from one to the other",
+                         o->log2c);
+    if (!parse_range(o->log2g, &g->g))
+        return cli_usage(program,
+                         "--log2g %s: expected BEGIN,END,STEP, a step that leads from one to the other",
+                         o->log2g);
+    g->kernels = parse_list(o->kernels, NN_SVM_SIGMOID, g->kernel);
+    if (g->kernels == 0)
+        return cli_usage(program, "-t %s: expected kernels from 0 to 3, separated by commas", o->kernels);
+    g->degrees = parse_list(o->degrees, INT_MAX, g->degree);
+    if (g->degrees == 0)
+        return cli_usage(program, "-d %s: expected whole numbers, separated by commas", o->degrees);
+    return CMD_GO;
+}
+
+/* The points of one kernel and degree; `point` NULL only counts them. */
+static size_t add_points(const grid *g, nn_svm_kernel kernel, int degree, nn_svm_point *point)
+{
+    const size_t gammas = kernel == NN_SVM_LINEAR ? 1 : g->g.count;
+    for (size_t i = 0; point && i < g->c.count; i++)
+        for (size_t j = 0; j < gammas; j++)
+            *point++ = (nn_svm_point){.kernel = kernel,
+                                      .degree = degree,
+                                      .gamma = kernel == NN_SVM_LINEAR ? 0 : power_of_2(&g->g, j),
+                                      .cost = power_of_2(&g->c, i)};
+    return g->c.count * gammas;
+}
+
+static size_t add_all_points(const grid *g, nn_svm_point *point)
+{
+    size_t count = 0;
+    for (int i = 0; i < g->kernels; i++) {
+        const nn_svm_kernel kernel = (nn_svm_kernel)g->kernel[i];
+        for (int d = 0; d < (kernel == NN_SVM_POLYNOMIAL ? g->degrees : 1); d++)
+            count += add_points(g, kernel, kernel == NN_SVM_POLYNOMIAL ? g->degree[d] : 0,
+                                point ? point + count : NULL);
+    }
+    return count;
+}
+
+static void print_point(const nn_svm_point *p, size_t rows)
+{
+    printf("-t %d", (int)p->kernel);
+    if (p->kernel == NN_SVM_POLYNOMIAL)
+        printf(" -d %d", p->degree);
+    printf(" -c %.10g", p->cost);
+    if (p->kernel != NN_SVM_LINEAR)
+        printf(" -g %.10g", p->gamma);
+    if (p->correct < 0)
+        printf(": kernel values overflow\n");
+    else
+        printf(": %g%% (%lld/%zu)\n", 100.0 * (double)p->correct / (double)rows, (long long)p->correct, rows);
+}
+
+static tn_status search(tn_ctx *ctx, const options *o, const nn_svm_data *data, grid *g)
+{
+    int *fold = tn_alloc(ctx, data->rows, sizeof *fold);
+    g->count = add_all_points(g, NULL);
+    g->point = tn_alloc(ctx, g->count, sizeof *g->point);
+    size_t best = 0;
+    tn_status status = fold && g->point ? TN_OK : TN_NOMEM;
+    if (status == TN_OK)
+        status = nn_svm_folds_stratified(ctx, data, o->folds, o->params.seed, fold);
+    if (status == TN_OK) {
+        add_all_points(g, g->point);
+        status = nn_svm_grid(ctx, data, &o->params, fold, g->point, g->count, &best);
+    }
+    if (status == TN_OK) {
+        for (size_t i = 0; i < g->count && !o->cmd.quiet; i++)
+            print_point(&g->point[i], data->rows);
+        printf("best: ");
+        print_point(&g->point[best], data->rows);
+    }
+    tn_free(ctx, g->point);
+    tn_free(ctx, fold);
+    return status;
+}
+
+typedef struct grid_run {
+    const options *o; /* what was asked for */
+    grid g;           /* read from it */
+} grid_run;
+
+static int run_grid(tn_ctx *ctx, void *arg)
+{
+    grid_run *r = arg;
+    nn_svm_data data;
+    tn_status status = read_classes(ctx, r->o->cmd.operand[0], &data);
+    if (status != TN_OK)
+        return CLI_FAILED;
+    status = search(ctx, r->o, &data, &r->g);
+    nn_svm_data_free(ctx, &data);
+    return status == TN_OK ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- options --------------------------------------------------------------------------------------- */
+
+static cmd_option letter_int(char letter, const char *name, const char *help, int *out, int low, int high)
+{
+    return cmd_with_letter(letter, cmd_int(name, "N", help, out, low, high));
+}
+
+static cmd_option letter_number(char letter, const char *name, const char *help, double *out, double low,
+                                double high)
+{
+    return cmd_with_letter(letter, cmd_number(name, "X", help, out, low, high));
+}
+
+/* Takes "-wLABEL VALUE" out of the arguments, which getopt cannot read. CMD_GO, or the status to exit with.
+ */
+static int take_weights(int *argc, char **argv, options *o)
+{
+    int kept = 1, weights = 0;
+    for (int i = 1; i < *argc; i++) {
+        const char *name = argv[i];
+        if (strcmp(name, "--") == 0) {
+            while (i < *argc)
+                argv[kept++] = argv[i++];
+            break;
+        }
+        if (name[0] != '-' || name[1] != 'w') {
+            argv[kept++] = argv[i];
+            continue;
+        }
+        char *end, *value_end;
+        errno = 0;
+        const long label = strtol(name + 2, &end, 10);
+        if (end == name + 2 || *end || errno || label < INT_MIN || label > INT_MAX)
+            return cli_usage(program, "%s: expected -wLABEL VALUE with a whole number", name);
+        if (++i == *argc)
+            return cli_usage(program, "%s needs a value", name);
+        const double value = strtod(argv[i], &value_end);
+        if (value_end == argv[i] || *value_end || !(value > 0) || !isfinite(value))
+            return cli_usage(program, "%s %s: expected a number above 0", name, argv[i]);
+        if (weights == MAX_WEIGHTS)
+            return cli_usage(program, "more than %d weights", (int)MAX_WEIGHTS);
+        o->weight_label[weights] = (int)label;
+        o->weight[weights++] = value;
+    }
+    argv[kept] = NULL;
+    *argc = kept;
+    o->params.weight_count = weights;
+    o->params.weight_label = o->weight_label;
+    o->params.weight = o->weight;
+    return CMD_GO;
+}
+
+static const double least = 1e-300, most = 1e300;
+
+/* Puts options that train and grid share at the end of `list`; returns how many there are then. */
+static int add_shared(options *o, cmd_option *list, int count)
+{
+    list[count++] = letter_int('s', "svm-type", "0: C-SVC, the only one there is", &o->svm_type, 0, 0);
+    list[count++] =
+        letter_number('r', "coef0", "of polynomial and sigmoid (default 0)", &o->params.coef0, -most, most);
+    list[count++] =
+        letter_number('e', "tolerance", "of stopping (default 0.001)", &o->params.tolerance, least, most);
+    list[count++] =
+        letter_number('m', "cache", "memory for kernel values in MB (default 100)", &o->cache_mb, 0, 1e9);
+    list[count++] = letter_int('h', "shrinking", "0 or 1: leave out what stays at its bound (default 1)",
+                               &o->shrinking, 0, 1);
+    list[count++] = cmd_with_letter('q', cmd_flag("quiet", "results only", &o->cmd.quiet));
+    return count;
+}
+
+/* Reads the arguments of a command that takes `least_operands` to `cmd.max_operands` of them. */
+static int parse(options *o, int argc, char **argv, int least_operands, const char *wanted)
+{
+    o->cmd.program = program;
+    const int status = cmd_parse(&o->cmd, argc, argv);
+    if (status != CMD_GO)
+        return status;
+    if (o->cmd.operand_count < least_operands)
+        return cli_usage(program, "arguments are missing: %s", wanted);
+    o->params.shrinking = o->shrinking != 0;
+    o->params.probability = o->probability != 0;
+    o->params.seed = o->cmd.seed;
+    o->params.cache_bytes = (size_t)(o->cache_mb * 1048576);
+    return CMD_GO;
+}
+
+static int train(int argc, char **argv, options *o)
+{
+    cmd_option list[CMD_MAX_OPTIONS];
+    int n = 0;
+    o->kernel = NN_SVM_RBF;
+    list[n++] = letter_int(
+        't', "kernel",
+        "0 linear u.v, 1 polynomial (g u.v + r)^d, 2 RBF exp(-g |u-v|^2),\n3 sigmoid tanh(g u.v + r) (default 2)",
+        &o->kernel, 0, NN_SVM_SIGMOID);
+    list[n++] = letter_int('d', "degree", "of the polynomial (default 3)", &o->params.degree, 0, INT_MAX);
+    list[n++] = letter_number('g', "gamma", "g of the kernel (default 0: 1 / largest index)",
+                              &o->params.gamma, 0, most);
+    list[n++] = letter_number('c', "cost", "C (default 1); -wLABEL X multiplies it for one class",
+                              &o->params.cost, least, most);
+    list[n++] =
+        letter_int('b', "probability", "0 or 1: fit probabilities (default 0)", &o->probability, 0, 1);
+    list[n++] = letter_int('v', "folds", "cross-validate in N stratified folds, write no model", &o->folds, 2,
+                           INT_MAX);
+    n = add_shared(o, list, n);
+    o->cmd =
+        (cmd_line){.usage = "train [options] DATA MODEL\ntrain -v N [options] DATA",
+                   .about = "Trains a C-SVC, one machine for each pair of classes, on a LIBSVM data file.",
+                   .options = list,
+                   .option_count = n,
+                   .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED,
+                   .max_operands = 2};
+    int status = take_weights(&argc, argv, o);
+    if (status == CMD_GO)
+        status = parse(o, argc, argv, 1, "DATA MODEL");
+    if (status != CMD_GO)
+        return status;
+    if (o->cmd.operand_count != (o->folds ? 1 : 2))
+        return cli_usage(program, "%s",
+                         o->folds ? "-v writes no model" : "arguments are missing: DATA MODEL");
+    o->params.kernel = (nn_svm_kernel)o->kernel;
+    return cmd_run(&o->cmd, run_train, o);
+}
+
+static int predict_command(int argc, char **argv, options *o)
+{
+    const cmd_option list[] = {
+        letter_int('b', "probability", "0 or 1: write probabilities too (default 0)", &o->probability, 0, 1),
+        cmd_with_letter('q', cmd_flag("quiet", "do not print the accuracy", &o->cmd.quiet)),
+    };
+    o->cmd = (cmd_line){
+        .usage = "predict [-b 1] DATA MODEL OUT",
+        .about = "Writes the label of each row of DATA to OUT; it is the pairs' vote, with -b 1 too.",
+        .options = list,
+        .option_count = sizeof list / sizeof list[0],
+        .max_operands = 3,
+        .threads = 1};
+    const int status = parse(o, argc, argv, 3, "DATA MODEL OUT");
+    return status == CMD_GO ? cmd_run(&o->cmd, run_predict, o) : status;
+}
+
+static int grid_command(int argc, char **argv, options *o)
+{
+    cmd_option list[CMD_MAX_OPTIONS];
+    int n = 0;
+    o->kernels = "2";
+    o->degrees = "3";
+    o->log2c = "-5,15,2";
+    o->log2g = "3,-15,-2";
+    o->folds = 5;
+    list[n++] = cmd_with_letter(
+        't', cmd_text("kernel", "LIST", "kernels as of train, separated by commas (default 2)", &o->kernels));
+    list[n++] = cmd_with_letter(
+        'd', cmd_text("degree", "LIST", "degrees of the polynomial (default 3)", &o->degrees));
+    list[n++] = cmd_text(
+        "log2c", "B,E,S",
+        "C is 2^B, 2^(B+S), ... 2^E (default -5,15,2);\n-wLABEL X multiplies it for one class", &o->log2c);
+    list[n++] = cmd_text("log2g", "B,E,S", "gamma, same (default 3,-15,-2)", &o->log2g);
+    list[n++] = letter_int('v', "folds", "stratified folds (default 5)", &o->folds, 2, INT_MAX);
+    n = add_shared(o, list, n);
+    o->cmd =
+        (cmd_line){.usage = "grid [options] DATA",
+                   .about = "Cross-validates every combination and names the best: most correct rows, of\n"
+                            "equals the smallest C, the first kernel, the smallest degree and gamma.",
+                   .options = list,
+                   .option_count = n,
+                   .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED,
+                   .max_operands = 1};
+    int status = take_weights(&argc, argv, o);
+    if (status == CMD_GO)
+        status = parse(o, argc, argv, 1, "DATA");
+    grid_run r = {.o = o};
+    if (status == CMD_GO)
+        status = parse_grid(o, &r.g);
+    if (status == CMD_GO && add_all_points(&r.g, NULL) > MAX_POINTS)
+        return cli_usage(program, "more than %d points", (int)MAX_POINTS);
+    return status == CMD_GO ? cmd_run(&o->cmd, run_grid, &r) : status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;                                /* of the command */
+        int (*run)(int argc, char **argv, options *out); /* its arguments begin with its name */
+    } commands[] = {{"train", train}, {"predict", predict_command}, {"grid", grid_command}};
+    cli_start();
+    options o = {.params = nn_svm_defaults(), .shrinking = 1, .cache_mb = 100};
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1, &o);
+    o.cmd = (cmd_line){
+        .program = program,
+        .usage = "train [options] DATA MODEL\npredict [options] DATA MODEL OUT\ngrid [options] DATA",
+        .about = "Support vector machines; \"svm train --help\" and so on list the options.",
+        .max_operands = -1};
+    const int status = cmd_parse(&o.cmd, argc, argv);
+    return status == CMD_GO ? cli_usage(program, "a command is needed: train, predict or grid") : status;
+}
