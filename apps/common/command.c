@@ -71,6 +71,11 @@ cmd_option cmd_text(const char *name, const char *value, const char *help, const
     return (cmd_option){.name = name, .type = CMD_TEXT, .value = value, .help = help, .out = out};
 }
 
+cmd_option cmd_list(const char *name, const char *value, const char *help, cmd_texts *out)
+{
+    return (cmd_option){.name = name, .type = CMD_TEXTS, .value = value, .help = help, .out = out};
+}
+
 cmd_option cmd_int(const char *name, const char *value, const char *help, int *out, int low, int high)
 {
     return (cmd_option){
@@ -165,6 +170,21 @@ static bool parse_u64(const char *text, uint64_t *out)
     return errno == 0;
 }
 
+static int store_text(const cmd_line *cmd, const cmd_option *o, const char *text)
+{
+    if (!*text)
+        return cli_usage(cmd->program, "--%s: the %s is empty", o->name, o->value);
+    if (o->type == CMD_TEXT) {
+        *(const char **)o->out = text;
+        return CMD_GO;
+    }
+    cmd_texts *texts = o->out;
+    if (texts->count == CMD_MAX_TEXTS)
+        return cli_usage(cmd->program, "--%s is there more than %d times", o->name, CMD_MAX_TEXTS);
+    texts->text[texts->count++] = text;
+    return CMD_GO;
+}
+
 static int store(const cmd_line *cmd, const cmd_option *o, const char *text)
 {
     double number = 0;
@@ -173,10 +193,8 @@ static int store(const cmd_line *cmd, const cmd_option *o, const char *text)
         *(bool *)o->out = true;
         return CMD_GO;
     case CMD_TEXT:
-        if (!*text)
-            return cli_usage(cmd->program, "--%s: the %s is empty", o->name, o->value);
-        *(const char **)o->out = text;
-        return CMD_GO;
+    case CMD_TEXTS:
+        return store_text(cmd, o, text);
     case CMD_INT:
         if (!parse_number(text, &number) || number < o->low || number > o->high || number != floor(number))
             return cli_usage(cmd->program, "--%s cannot be '%s', expected a whole number from %.0f to %.0f",

@@ -16,10 +16,18 @@ enum { CMD_GO = -1 };
 typedef enum cmd_type {
     CMD_FLAG,  /* bool, set to true; takes no value */
     CMD_TEXT,  /* const char *, borrowed from argv; not empty */
+    CMD_TEXTS, /* cmd_texts: the same, as often as it is given */
     CMD_INT,   /* int, from low to high */
     CMD_U64,   /* uint64_t */
     CMD_NUMBER /* double, from low to high, finite */
 } cmd_type;
+
+/* The values of an option that may be given more than once, in order. */
+enum { CMD_MAX_TEXTS = 64 };
+typedef struct cmd_texts {
+    const char *text[CMD_MAX_TEXTS]; /* borrowed from argv; not empty */
+    int count;                       /* of them */
+} cmd_texts;
 
 typedef struct cmd_option {
     const char *name;  /* "num-frames" for --num-frames */
@@ -34,6 +42,7 @@ typedef struct cmd_option {
 /* Entries of such an array; -o needs a letter too. */
 cmd_option cmd_flag(const char *name, const char *help, bool *out);
 cmd_option cmd_text(const char *name, const char *value, const char *help, const char **out);
+cmd_option cmd_list(const char *name, const char *value, const char *help, cmd_texts *out);
 cmd_option cmd_int(const char *name, const char *value, const char *help, int *out, int low, int high);
 cmd_option cmd_number(const char *name, const char *value, const char *help, double *out, double low,
                       double high);
