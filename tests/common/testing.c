@@ -1,5 +1,6 @@
 #include "tests/common/testing.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,4 +123,14 @@ double test_relative_error(const float *a, const float *b, size_t n)
         largest = fmax(largest, fabs((double)b[i]));
     }
     return worst / (largest > 0 ? largest : 1);
+}
+
+bool test_use_decimal_comma(const char *dir)
+{
+    if (setlocale(LC_ALL, "de_DE.UTF-8"))
+        return true;
+    if (test_run(NULL, NULL, "localedef -i de_DE -f UTF-8 '%s/de_DE.UTF-8'", dir) != 0)
+        return false;
+    setenv("LOCPATH", dir, 1);
+    return setlocale(LC_ALL, "de_DE.UTF-8") != NULL;
 }

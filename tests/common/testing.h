@@ -38,6 +38,10 @@ void test_assert_status(tn_ctx *ctx, tn_status got, tn_status want, const char *
  * caller; either may be NULL). Returns the exit status, or 128 + the signal. */
 int test_run(char **out, char **err, const char *format, ...) TN_PRINTF(3, 4);
 
+/* Puts the program in a locale with a decimal comma: one of the system's, else one made in the folder `dir`,
+ * until setlocale(LC_ALL, "C"). False where neither is to be had. */
+bool test_use_decimal_comma(const char *dir);
+
 /* The largest |a - b| divided by the largest |b| (by 1 where that is 0); infinite where one is not a number.
  */
 double test_relative_error(const float *a, const float *b, size_t n);

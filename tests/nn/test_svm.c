@@ -207,22 +207,11 @@ static void writing_gives_back_the_same_file(void **state)
     test_remove_dir(dir);
 }
 
-/* A locale with a decimal comma: one of the system's, else one made in `dir`. */
-static bool use_decimal_comma(const char *dir)
-{
-    if (setlocale(LC_ALL, "de_DE.UTF-8"))
-        return true;
-    if (test_run(NULL, NULL, "localedef -i de_DE -f UTF-8 '%s/de_DE.UTF-8'", dir) != 0)
-        return false;
-    setenv("LOCPATH", dir, 1);
-    return setlocale(LC_ALL, "de_DE.UTF-8") != NULL;
-}
-
 /* A program in such a locale reads and writes the same, and keeps its locale. */
 static void the_locale_does_not_matter(void **state)
 {
     char *dir = test_make_dir(), number[16];
-    if (use_decimal_comma(dir)) {
+    if (test_use_decimal_comma(dir)) {
         writing_gives_back_the_same_file(state);
         snprintf(number, sizeof number, "%.1f", 0.5);
         setlocale(LC_ALL, "C");
