@@ -237,6 +237,161 @@ tn_status nn_audio_predict(nn_model *model, const double *features, size_t windo
 /* The plan of the last prepare, for profiles; NULL before. */
 const tn_plan *nn_model_plan(const nn_model *model);
 
+/* ---- metrics --------------------------------------------------------------------------------------- */
+
+/* A confusion matrix is classes x classes counts, row-major: rows are true, columns predicted classes. */
+
+typedef struct nn_interval {
+    double low, high; /* from 0 to 1; NAN where there is none */
+} nn_interval;
+
+/* A number from 0 to 1 with its 95 % interval. NAN where it is a quotient of 0 and 0. */
+typedef struct nn_rate {
+    double value;         /* the estimate */
+    nn_interval interval; /* 95 % */
+} nn_rate;
+
+typedef struct nn_class_metrics {
+    int64_t clips;     /* that are of the class */
+    int64_t predicted; /* that are said to be */
+    int64_t right;     /* both */
+    nn_rate recall;    /* right / clips: the accuracy of the class */
+    nn_rate precision; /* right / predicted */
+    double f1;         /* 2 right / (clips + predicted) */
+} nn_class_metrics;
+
+typedef struct nn_metrics {
+    int classes;                /* of the matrix */
+    int64_t clips, right;       /* all, and those on the diagonal */
+    nn_rate accuracy;           /* right / clips */
+    nn_rate uar;                /* unweighted average recall: mean over the classes that have clips */
+    nn_rate f1;                 /* macro: mean over the classes that have clips or are predicted */
+    nn_class_metrics *of_class; /* one a class */
+} nn_metrics;
+
+/* All of these from a confusion matrix with counts of at least 0. Intervals:
+ *   accuracy, recall, precision   Wilson's score interval (Wilson 1927)
+ *   UAR        Wilson's of the classes' recalls put together by their distances (Zou, Huang and Zhang 2009,
+ * "A note on confidence interval estimation for a linear function of binomial proportions") macro F1 normal,
+ * the variance by the delta method on the multinomial cells (Takahashi et al. 2022, "Confidence interval for
+ * micro-averaged F1 and macro-averaged F1 scores"), cut to [0, 1]; NAN where every class's F1 is 0 or 1 All
+ * of them take clips for independent, which clips of one source are not. TN_NOMEM. */
+tn_status nn_metrics_compute(tn_ctx *ctx, const int64_t *matrix, int classes, nn_metrics *out);
+void nn_metrics_free(tn_ctx *ctx, nn_metrics *metrics);
+
+/* Wilson's interval for `right` of `clips`. */
+nn_interval nn_wilson(int64_t right, int64_t clips);
+
+typedef struct nn_mcnemar {
+    bool exact;  /* by the binomial distribution */
+    double chi2; /* the statistic; 0 where exact */
+    double p;    /* two-sided, that two equally good systems would differ so much */
+} nn_mcnemar;
+
+/* McNemar's test of two systems on the same clips: `first` clips only the first has right, `second` only the
+ * second. Fewer than 25 such clips: the exact binomial test, p = min(1, 2 P(X <= min)), X ~ B(first + second,
+ * 1/2). Else chi-square of one degree of freedom with the continuity correction of Edwards 1948, (|first -
+ * second| - 1)^2 / (first + second). */
+nn_mcnemar nn_mcnemar_test(int64_t first, int64_t second);
+
+/* ---- score files ----------------------------------------------------------------------------------- */
+
+/* What a system says of a clip. */
+typedef struct nn_score {
+    const char *name;          /* of the clip; not empty, unique */
+    int label;                 /* true class; -1: unlabelled */
+    int predicted;             /* class */
+    const char *source;        /* of the clip: the video it was cut from; "" : not known */
+    int faces;                 /* in the clip; -1: not known */
+    const char *split;         /* "train", "val", ...; "": not known */
+    const double *probability; /* classes; NULL: the system gives none */
+    long line;                 /* of the file; 0 where there is none */
+} nn_score;
+
+typedef struct nn_scores {
+    int classes;              /* at least 2 */
+    const char **class_name;  /* in the system's order */
+    size_t count;             /* clips */
+    nn_score *row;            /* one a clip */
+    const char *path;         /* of the file, for messages */
+    void *text, *probability; /* what a reader keeps: the file, and room for numbers */
+} nn_scores;
+
+/* How far the probabilities of a clip may be from 1 in sum: files that others make have few digits. */
+#define NN_SCORES_TOLERANCE 1e-3
+
+/* Limits of a score file. */
+enum {
+    NN_MAX_CLIPS = 1 << 18,         /* rows */
+    NN_MAX_SCORE_CLASSES = 1 << 10, /* class columns */
+    NN_MAX_PROBABILITIES = 1 << 22  /* rows times classes */
+};
+
+/* Reads CSV (RFC 4180) with a header. Columns `name`, `label`, `predicted`, `source`, `faces` and `split` may
+ * stand in any order; every other column is a class and holds its probability, at least two. Only `name` has
+ * to be there. Empty cells: no label, faces not known, and in all classes of a row no probabilities. Without
+ * a column `predicted` the most probable class is predicted, the first of equals. Numbers have decimal points
+ * whatever the locale. TN_FORMAT with "FILE:LINE: ..." for a clip or column that is there twice, another
+ * number of cells than the header has, a class that is no column, what is not a number, a negative
+ * probability, a sum that is off by more than NN_SCORES_TOLERANCE; TN_UNSUPPORTED beyond the limits; TN_IO;
+ * TN_NOMEM. */
+tn_status nn_scores_read(tn_ctx *ctx, const char *path, nn_scores *out);
+void nn_scores_free(tn_ctx *ctx, nn_scores *scores); /* of a read file */
+
+/* Writes such a file, whole or not at all; reading it gives the same bits. What reading would refuse is
+ * refused: TN_RANGE names the clip. `line`, `path` and what a reader keeps are not looked at. */
+tn_status nn_scores_write(tn_ctx *ctx, const char *path, const nn_scores *scores);
+
+/* Clips by number of faces. */
+typedef enum nn_faces { NN_FACES_ANY, NN_FACES_FEWER, NN_FACES_MORE, NN_FACES_UNKNOWN } nn_faces;
+
+/* Which clips count. */
+typedef struct nn_selection {
+    const char *split; /* of this split only; NULL: of any */
+    nn_faces faces;    /* of this group: fewer than `limit`, or `limit` and more */
+    int limit;         /* faces */
+} nn_selection;
+
+bool nn_selected(const nn_score *score, const nn_selection *selection);
+
+/* Fills the confusion matrix of the labelled clips that are selected and returns how many these are. */
+int64_t nn_scores_confusion(const nn_scores *scores, const nn_selection *selection, int64_t *matrix);
+
+/* How two systems do on the clips that both have, selected and labelled. */
+typedef struct nn_paired {
+    int64_t clips;         /* shared */
+    int64_t both, neither; /* have it right */
+    int64_t first, second; /* only this one has */
+    nn_mcnemar test;       /* of the last two */
+} nn_paired;
+
+/* Classes are compared by name. TN_FORMAT names a clip that is labelled differently in the two. TN_NOMEM. */
+tn_status nn_scores_compare(tn_ctx *ctx, const nn_scores *first, const nn_scores *second,
+                            const nn_selection *selection, nn_paired *out);
+
+/* Writes the selected unlabelled clips as label files are written: the header "Vid_name Label", then
+ * "NAME LABEL", 1 being the first class; whole or not at all. *count is how many. TN_RANGE where there is
+ * none, or a name has white space or a file name's ending. */
+tn_status nn_predictions_write(tn_ctx *ctx, const char *path, const nn_scores *scores,
+                               const nn_selection *selection, size_t *count);
+
+/* ---- published confusion matrices ------------------------------------------------------------------ */
+
+typedef struct nn_matrix {
+    int classes;             /* at least 2 */
+    const char **class_name; /* in the order of the header */
+    int64_t *count;          /* classes x classes */
+    bool truncated;          /* the source cuts percentages off where others round */
+    void *text;              /* the file, which the names are in */
+} nn_matrix;
+
+/* Reads CSV: the header's first cell is free, the others are predicted classes; each row is a true class and
+ * its counts. Rows may have another order. Lines before the header that begin with # are comments, but "#
+ * percentages: truncated" (or "rounded", as without it) says how the source prints them. Errors as for
+ * nn_scores_read(), at most NN_MAX_SCORE_CLASSES classes, and TN_FORMAT where all counts are 0. */
+tn_status nn_matrix_read(tn_ctx *ctx, const char *path, nn_matrix *out);
+void nn_matrix_free(tn_ctx *ctx, nn_matrix *matrix);
+
 /* ---- support vector machines ----------------------------------------------------------------------- */
 
 /* One entry of a sparse vector; entries ascend by index and what is not there is 0. */
