@@ -392,6 +392,76 @@ typedef struct nn_matrix {
 tn_status nn_matrix_read(tn_ctx *ctx, const char *path, nn_matrix *out);
 void nn_matrix_free(tn_ctx *ctx, nn_matrix *matrix);
 
+/* ---- training: one step ---------------------------------------------------------------------------- */
+
+typedef enum nn_method { NN_ADAM, NN_SGD } nn_method;
+
+/* The names in options: "adam", "sgd"; "constant", "cosine", "step". The parsers return false, and leave *out
+ * alone, for any other text. */
+const char *nn_method_name(nn_method method);
+bool nn_method_parse(const char *text, nn_method *out);
+
+typedef struct nn_optimizer_options {
+    nn_method method;    /* Adam (Kingma and Ba 2015), or SGD with momentum; formulas at tn_adam, tn_sgd */
+    double beta1, beta2; /* Adam: decay of the moments, from 0 to below 1 */
+    double eps;          /* Adam: above 0 */
+    double momentum;     /* SGD: from 0 to below 1 */
+    bool nesterov;       /* SGD: Nesterov's momentum */
+    double weight_decay; /* added to the gradient times the parameter (L2), of every trained parameter */
+    double clip;         /* bound of the norm of all gradients as one vector (Pascanu et al. 2013); 0: none */
+} nn_optimizer_options;
+
+/* beta 0.9 and 0.999, eps 1e-8; momentum 0.9; no decay, no clipping. */
+nn_optimizer_options nn_optimizer_defaults(nn_method method);
+
+typedef struct nn_optimizer nn_optimizer;
+
+/* An optimiser of the graph's parameters that are trainable now; its moments begin at 0. Fails with TN_RANGE
+ * (an option, or nothing to train) or TN_NOMEM. */
+tn_status nn_optimizer_create(tn_graph *graph, const nn_optimizer_options *options, nn_optimizer **out);
+void nn_optimizer_destroy(nn_optimizer *optimizer); /* before its graph; NULL is fine */
+
+/* One update with the gradients that the plan's backward left, which clipping scales in place. `rate` is the
+ * learning rate, `step` counts updates from 1. *norm, where not NULL, is the gradients' norm before clipping.
+ * Parameters that the loss does not depend on stay. TN_RANGE, with nothing changed, names the first parameter
+ * whose gradient is not finite. The result does not depend on the number of threads. */
+tn_status nn_optimizer_step(nn_optimizer *optimizer, const tn_plan *plan, double rate, int64_t step,
+                            double *norm);
+
+/* What the optimiser keeps, for checkpoints: nn_optimizer_count() tensors of the shapes of their parameters,
+ * called "adam.m.NAME" and "adam.v.NAME", or "sgd.momentum.NAME". The i-th one's name is written into `name`
+ * (of `room` bytes), its values can be changed. */
+int nn_optimizer_count(const nn_optimizer *optimizer);
+wt_tensor nn_optimizer_moment(const nn_optimizer *optimizer, int i, char *name, size_t room);
+float *nn_optimizer_values(nn_optimizer *optimizer, int i);
+
+/* Forward, backward and update of a training plan whose inputs are written; *out is the loss before the
+ * update. TN_RANGE where the loss or a gradient is not finite: the message names the step and the first
+ * parameter or input that is to blame, and the parameters are as before the step. */
+tn_status nn_train_step(tn_graph *graph, tn_plan *plan, const tn_var *loss, nn_optimizer *optimizer,
+                        double rate, int64_t step, double *out);
+
+typedef enum nn_schedule_kind {
+    NN_SCHEDULE_CONSTANT, /* rate */
+    NN_SCHEDULE_COSINE,   /* from rate to 0 over `epochs`: rate (1 + cos(pi epoch / epochs)) / 2 (Loshchilov
+                             and Hutter 2017, without restarts) */
+    NN_SCHEDULE_STEP      /* rate * factor^floor(epoch / every) */
+} nn_schedule_kind;
+
+const char *nn_schedule_name(nn_schedule_kind kind);
+bool nn_schedule_parse(const char *text, nn_schedule_kind *out);
+
+typedef struct nn_schedule {
+    nn_schedule_kind kind; /* of the three */
+    double rate;           /* at the beginning */
+    double epochs;         /* cosine: when it reaches 0 */
+    double every;          /* step: epochs between two reductions */
+    double factor;         /* step: of a reduction */
+} nn_schedule;
+
+/* The learning rate after `epoch` epochs; fractions are positions within one. */
+double nn_schedule_rate(const nn_schedule *schedule, double epoch);
+
 /* ---- support vector machines ----------------------------------------------------------------------- */
 
 /* One entry of a sparse vector; entries ascend by index and what is not there is 0. */
