@@ -462,6 +462,110 @@ typedef struct nn_schedule {
 /* The learning rate after `epoch` epochs; fractions are positions within one. */
 double nn_schedule_rate(const nn_schedule *schedule, double epoch);
 
+/* ---- training: checkpoints ------------------------------------------------------------------------- */
+
+/* Saves tensors (which have `data`) and metadata as safetensors, whole or not at all, with a hash over all of
+ * them as metadata "valence.hash"; equal contents give equal bytes. TN_RANGE for a name, key
+ * or value with control characters; else fails as wt_save() does. */
+tn_status nn_checkpoint_save(tn_ctx *ctx, const char *path, const wt_tensor *tensors, int count,
+                             const wt_meta *meta, int meta_count);
+
+/* Opens such a file. TN_FORMAT where it has no hash, or another than its contents give: every file in which
+ * one bit was turned over is refused. Else fails as wt_open() does. */
+tn_status nn_checkpoint_open(tn_ctx *ctx, const char *path, wt_file **out);
+
+/* ---- training: the loop ---------------------------------------------------------------------------- */
+
+/* Labelled clips to learn from or to validate with. */
+typedef struct nn_clips {
+    size_t count;                  /* of clips */
+    const int *label;              /* class of each, from 0 */
+    const int *steps;              /* length of each, at least 1; NULL where the network takes no lengths */
+    int64_t size[TN_MAX_RANK - 1]; /* of the input of one clip; the first is not read where there are steps */
+    /* Writes the input of a clip, `out` having its shape and any strides: (steps, features) for sound. `step`
+     * is the number of the training step, from 1, for what is to be random; 0 in validation. The result may
+     * depend on nothing else. */
+    tn_status (*fill)(void *arg, size_t clip, int64_t step, const tn_tensor *out);
+    void *arg; /* handed to fill() */
+} nn_clips;
+
+typedef struct nn_train_options {
+    uint64_t seed;                  /* of the order of clips and of dropout */
+    int epochs;                     /* at most so many */
+    int batch;                      /* clips of a batch; the last of an epoch may have fewer */
+    int bucket;                     /* groups of so many shuffled batches are sorted by length; 0, 1: not */
+    int patience;                   /* stop after so many epochs without a lower validation loss; 0: never */
+    nn_optimizer_options optimizer; /* what takes the steps */
+    nn_schedule schedule;           /* learning rate, taken at each step */
+    const float *class_weight;      /* of each class in the training loss, borrowed; NULL: all 1 */
+    const char *checkpoint;         /* file that is written after each epoch, borrowed; NULL: none */
+    const wt_meta *settings;        /* kept in checkpoints, borrowed: what must be equal to go on from one */
+    int setting_count;              /* of them */
+} nn_train_options;
+
+/* What an epoch came to. Losses are means over clips (by class weight in training), accuracies shares of
+ * clips, UAR the mean of the classes' recalls. Validation is NaN where there is none. Training numbers are
+ * those of the steps on the way, dropout and all. */
+typedef struct nn_epoch {
+    int64_t epoch;                          /* from 1 */
+    double loss, accuracy, uar;             /* of training */
+    double val_loss, val_accuracy, val_uar; /* of validation */
+    double rate;                            /* learning rate at the epoch's beginning */
+    bool best; /* the best one so far: highest accuracy on validation, of equals the lower loss, of equals the
+                  first; without validation the last */
+} nn_epoch;
+
+/* How far a run is. */
+typedef struct nn_train_progress {
+    int64_t step;         /* updates done */
+    int64_t epoch;        /* epochs done */
+    int64_t batch;        /* batches done of the epoch under way */
+    int64_t batches;      /* of an epoch; 0 before the run */
+    int64_t best_epoch;   /* the one that is kept; 0: none yet */
+    double best_accuracy; /* of it, on validation */
+    double best_loss;     /* same */
+    double loss;          /* mean of the epoch under way */
+} nn_train_progress;
+
+typedef struct nn_trainer nn_trainer;
+
+/* What a run calls; any may be NULL. A failure ends the run. */
+typedef struct nn_train_hooks {
+    void *arg;                                          /* handed to all */
+    void (*step)(void *arg, const nn_trainer *trainer); /* after each step */
+    bool (*stop)(void *arg);                            /* after each step: whether to stop here */
+    tn_status (*better)(void *arg, const nn_epoch *e);  /* the graph holds the best weights so far */
+    tn_status (*epoch)(void *arg, const nn_epoch *e);   /* after each epoch, after better() */
+} nn_train_hooks;
+
+typedef enum nn_train_end {
+    NN_TRAIN_EPOCHS,     /* all epochs are done */
+    NN_TRAIN_PATIENCE,   /* the validation loss has not fallen for long enough */
+    NN_TRAIN_INTERRUPTED /* stop() said so; a checkpoint of this very step was saved */
+} nn_train_end;
+
+/* A run that trains the trainable parameters of a graph, which have values already; adds the loss to the
+ * graph (nn_add_loss()). Fails with TN_RANGE (an option; nothing to train) or TN_NOMEM. */
+tn_status nn_trainer_create(tn_graph *graph, const nn_network *net, int classes,
+                            const nn_train_options *options, nn_trainer **out);
+void nn_trainer_destroy(nn_trainer *trainer); /* before its graph; NULL is fine */
+
+nn_train_progress nn_trainer_progress(const nn_trainer *trainer);
+
+/* The whole run as it is, mid-epoch too, to a checkpoint and back into a trainer that was created alike: then
+ * it goes on bit for bit as if it had never stopped. Loading fails, with nothing changed, where the file is
+ * damaged (nn_checkpoint_open()), was saved with another seed or other settings (TN_RANGE names the first) or
+ * for another network (TN_SHAPE). */
+tn_status nn_trainer_save(const nn_trainer *trainer, const char *path);
+tn_status nn_trainer_load(nn_trainer *trainer, const char *path);
+
+/* Trains from where the trainer is. After each epoch better(), epoch() and then the checkpoint, so that a run
+ * that is killed anywhere repeats at most what came after its last checkpoint. `val` NULL or empty: no
+ * validation. A loss or gradient that is not finite is TN_RANGE (nn_train_step()) and leaves the last
+ * checkpoint as it is. Results do not depend on the number of threads. */
+tn_status nn_trainer_run(nn_trainer *trainer, const nn_clips *train, const nn_clips *val,
+                         const nn_train_hooks *hooks, nn_train_end *end);
+
 /* ---- support vector machines ----------------------------------------------------------------------- */
 
 /* One entry of a sparse vector; entries ascend by index and what is not there is 0. */
