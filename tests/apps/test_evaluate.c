@@ -321,7 +321,7 @@ static void mistakes_are_told(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         test_failure(dir, "evaluate", cases[i].arguments, cases[i].status, cases[i].part);
-    char *many = calloc(65, 20);
+    char *many = calloc(66, 20);
     assert_non_null(many);
     for (int i = 0; i < 65; i++)
         strcat(many, " --matrix matrix.csv");
