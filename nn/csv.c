@@ -13,9 +13,12 @@ tn_status nn_csv_open(tn_ctx *ctx, const char *path, nn_csv *out)
     return TN_OK;
 }
 
-void nn_csv_close(nn_csv *csv)
+void *nn_csv_close(nn_csv *csv)
 {
+    void *text = csv->text.data;
+    csv->text.data = NULL;
     nn_text_close(&csv->text);
+    return text;
 }
 
 /* Takes the quotes off the cell at `cell`; *end is what follows the closing one. */

@@ -10,14 +10,17 @@ typedef struct nn_csv {
     long lines;   /* how many lines that record takes */
 } nn_csv;
 
-/* As nn_text_open() and nn_text_close(). A byte order mark is passed over. */
+/* As nn_text_open(). A byte order mark is passed over. */
 tn_status nn_csv_open(tn_ctx *ctx, const char *path, nn_csv *out);
-void nn_csv_close(nn_csv *csv);
 
-/* Takes the next record apart where it lies, quotes taken off: the first `room` cells into `cell`, which stay
- * good while the text is open, and their number, which may be larger than `room`, into *count; 0 behind the
- * last record. Lines end in LF or CRLF. TN_FORMAT for an empty line, a quote that is not closed, a quote
- * inside a cell without quotes, and text behind a closing quote. */
+/* As nn_text_close(), but what cells point to stays: the caller's to tn_free(). NULL where the file could not
+ * be read. */
+void *nn_csv_close(nn_csv *csv);
+
+/* Takes the next record apart where it lies, quotes taken off: the first `room` cells into `cell`, and their
+ * number, which may be larger than `room`, into *count; 0 behind the last record. Lines end in LF or CRLF.
+ * TN_FORMAT for an empty line, a quote that is not closed, a quote inside a cell without quotes, and text
+ * behind a closing quote. */
 tn_status nn_csv_record(nn_csv *csv, char **cell, int room, int *count);
 
 /* How many records can still come: lines that do not end inside quotes. */

@@ -123,9 +123,7 @@ tn_status nn_matrix_read(tn_ctx *ctx, const char *path, nn_matrix *out)
         status = read_matrix(&r);
     tn_free(ctx, r.cell);
     tn_free(ctx, r.seen);
-    out->text = r.csv.text.data;
-    r.csv.text.data = NULL;
-    nn_csv_close(&r.csv);
+    out->text = nn_csv_close(&r.csv);
     if (status != TN_OK)
         nn_matrix_free(ctx, out);
     return status;

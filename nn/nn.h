@@ -313,7 +313,7 @@ typedef struct nn_scores {
     const char **class_name;  /* in the system's order */
     size_t count;             /* clips */
     nn_score *row;            /* one a clip */
-    const char *path;         /* of the file, for messages */
+    const char *path;         /* of the file, for messages; NULL: none */
     void *text, *probability; /* what a reader keeps: the file, and room for numbers */
 } nn_scores;
 

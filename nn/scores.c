@@ -38,6 +38,11 @@ static int find_class(const nn_scores *scores, const char *name)
     return -1;
 }
 
+static const char *path_of(const nn_scores *scores)
+{
+    return scores->path ? scores->path : "scores in memory";
+}
+
 /* ---- order ----------------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b, void *rows)
@@ -243,10 +248,7 @@ tn_status nn_scores_read(tn_ctx *ctx, const char *path, nn_scores *out)
         status = TN_NOMEM;
     tn_free(ctx, r.cell);
     tn_free(ctx, r.class_column);
-    /* Names and texts are where they were read. */
-    out->text = r.csv.text.data;
-    r.csv.text.data = NULL;
-    nn_csv_close(&r.csv);
+    out->text = nn_csv_close(&r.csv);
     if (status != TN_OK)
         nn_scores_free(ctx, out);
     return status;
@@ -394,7 +396,7 @@ static tn_status count_pair(tn_ctx *ctx, const nn_scores *first, const nn_score 
     const char *label = first->class_name[a->label], *other = second->class_name[b->label];
     if (strcmp(label, other) != 0)
         return tn_fail(ctx, TN_FORMAT, "clip \"%.100s\" is labelled %.60s in %s but %.60s in %s", a->name,
-                       label, first->path, other, second->path);
+                       label, path_of(first), other, path_of(second));
     const bool first_right = a->label == a->predicted, second_right = b->label == b->predicted;
     out->clips++;
     out->both += first_right && second_right;
@@ -454,7 +456,8 @@ static tn_status put_predictions(tn_ctx *ctx, const char *path, const nn_scores 
         TN_TRY(wt_printf(writer, "%s %d\n", row->name, row->predicted + 1));
         ++*count;
     }
-    return *count > 0 ? TN_OK : tn_fail(ctx, TN_RANGE, "%s: %s has no unlabelled clip", path, scores->path);
+    return *count > 0 ? TN_OK
+                      : tn_fail(ctx, TN_RANGE, "%s: %s has no unlabelled clip", path, path_of(scores));
 }
 
 tn_status nn_predictions_write(tn_ctx *ctx, const char *path, const nn_scores *scores,

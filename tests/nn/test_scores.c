@@ -415,6 +415,9 @@ static void systems_are_compared_on_the_clips_they_share(void **state)
     char *message = test_text("clip \"3\" is labelled b in %s but a in %s", s.path, t.path);
     expect_message(b, nn_scores_compare(b->ctx, &s, &t, &all, &p), TN_FORMAT, message);
     free(message);
+    nn_scores made = t;
+    made.path = NULL;
+    expect_message(b, nn_scores_compare(b->ctx, &s, &made, &all, &p), TN_FORMAT, "but a in scores in memory");
     nn_scores_free(b->ctx, &s);
     nn_scores_free(b->ctx, &t);
 }
