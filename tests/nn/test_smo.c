@@ -497,16 +497,19 @@ static void cross_validation_is_training_without_the_fold(void **state)
     nn_svm_data data = read_data(ctx, GOLDEN "three.data");
     assert_int_equal(data.rows, ROWS);
     int fold[ROWS], predicted[ROWS], again[ROWS];
-    assert_ok(ctx, nn_svm_folds_stratified(ctx, &data, FOLDS, 3, fold));
-    for (int kernel = 0; kernel < 4; kernel++) {
+    for (int kernel = 0; kernel < 8; kernel++) {
         nn_svm_params params = nn_svm_defaults();
-        params.kernel = (nn_svm_kernel)kernel;
+        params.kernel = (nn_svm_kernel)(kernel % 4);
         params.gamma = 0.3;
+        assert_ok(ctx, nn_svm_folds_stratified(ctx, &data, FOLDS, 3, fold));
+        /* Then whole classes are missing in the training parts. */
+        for (int i = 0; kernel >= 4 && i < ROWS; i++)
+            fold[i] = data.label[i] == 4 ? 1 : data.label[i] == 9 ? 2 : 3;
         assert_ok(ctx, nn_svm_cross_validate(ctx, &data, &params, fold, predicted));
         params.cache_bytes = 0; /* no matrix of kernel values */
         assert_ok(ctx, nn_svm_cross_validate(ctx, &data, &params, fold, again));
         assert_memory_equal(predicted, again, sizeof predicted);
-        for (int f = 0; f < FOLDS; f++) {
+        for (int f = kernel < 4 ? 0 : 1; f < FOLDS; f++) {
             nn_svm_data part = without_fold(&data, fold, f);
             nn_svm *svm = train(ctx, &part, &params);
             for (size_t i = 0; i < data.rows; i++)
@@ -773,7 +776,7 @@ static void wrong_input_is_refused(void **state)
     const int label = 7;
     const double one = 1, none = 0;
     nn_svm_params d = nn_svm_defaults(), cost = d, gamma = d, tolerance = d, large = d, degree = d,
-                  unknown = d, zero = d, power = d;
+                  unknown = d, zero = d, power = d, off = d;
     cost.cost = 0;
     gamma.gamma = -1;
     tolerance.tolerance = NAN;
@@ -786,6 +789,11 @@ static void wrong_input_is_refused(void **state)
     power.kernel = NN_SVM_POLYNOMIAL;
     power.degree = 40;
     power.coef0 = 1e200;
+    /* Zero for a row with itself, (-2e4)^11 for two rows: beyond floats. */
+    off.kernel = NN_SVM_POLYNOMIAL;
+    off.degree = 11;
+    off.gamma = 1e4;
+    off.coef0 = -1e4;
     const char *good = "1 1:1\n2 1:2\n";
     const struct {
         const char *text;            /* data */
@@ -803,6 +811,7 @@ static void wrong_input_is_refused(void **state)
         {good, &unknown, "no row has that label"},
         {good, &zero, "weight of class 7 is 0"},
         {good, &power, "scale the features"},
+        {"1 1:1\n2 1:-1\n", &off, "scale the features"},
     };
     tn_ctx *ctx = test_ctx(1, NULL);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
