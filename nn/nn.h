@@ -625,7 +625,8 @@ tn_status nn_svm_data_read(tn_ctx *ctx, const char *path, nn_svm_data *out);
 void nn_svm_data_free(tn_ctx *ctx, nn_svm_data *data);
 nn_svm_vector nn_svm_row(const nn_svm_data *data, size_t row);
 
-/* From row-major values (rows x width) and whole labels; index 1 is the first column, zeros are left out.
+/* From row-major values (rows x width) and whole labels; index 1 is the first column, zeros are left out, and
+ * max_index is the width whatever is in the last column.
  * TN_NOMEM; TN_RANGE for a value that is not finite, naming row and column. */
 tn_status nn_svm_data_from(tn_ctx *ctx, const double *value, const int *label, size_t rows, int width,
                            nn_svm_data *out);

@@ -741,6 +741,18 @@ static void gamma_0_is_one_over_the_largest_index(void **state)
     assert_true(svm->kernel.gamma == 1.0 / 5);
     nn_svm_destroy(ctx, svm);
     nn_svm_data_free(ctx, &data);
+
+    const double value[6] = {0, 2, 0, 3, 4, 0};
+    const int label[2] = {1, -1};
+    assert_ok(ctx, nn_svm_data_from(ctx, value, label, 2, 3, &data));
+    assert_int_equal(data.max_index, 3);
+    assert_int_equal(nn_svm_row(&data, 0).count, 1);
+    assert_int_equal(nn_svm_row(&data, 0).entry[0].index, 2);
+    assert_true(nn_svm_row(&data, 1).entry[1].value == 4 && data.label[1] == -1);
+    svm = train(ctx, &data, &params);
+    assert_true(svm->kernel.gamma == 1.0 / 3);
+    nn_svm_destroy(ctx, svm);
+    nn_svm_data_free(ctx, &data);
     tn_ctx_destroy(ctx);
 }
 
