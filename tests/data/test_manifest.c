@@ -172,6 +172,7 @@ static void bad_csv_is_refused(void **state)
         {HEADER "../1,f,,x,t\n", "line 2: the name '../1' begins with a dot"},
         {HEADER "a/1,f,,x,t\n", "has a slash"},
         {HEADER "\"a\n1\",f,,x,t\n", "line 2: the name"},
+        {HEADER "1,f,,\"x\ny\",t\n2,f,,x\n", "line 4: 4 columns"},
         {HEADER "1,f,,x,\n", "line 2: the split '' is empty"},
         {HEADER "1,f,,x,../t\n", "line 2: the split '../t'"},
         {HEADER "1,f,,,t\n", "no clip has a label"},

@@ -166,6 +166,8 @@ static void only_what_is_whole_is_kept(void **state)
     other.frames = 5;
     assert_false(is_kept(&item, &other));
     assert_true(is_kept(&item, &other));
+    other.height = other.width = 33;
+    assert_false(is_kept(&item, &other));
     assert_false(is_kept(&item, &all.take));
 }
 
