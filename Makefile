@@ -46,6 +46,7 @@ help:
 	@echo 'make demo         install what is missing, build, run everything on a clip that it makes itself'
 	@echo 'make test         install what is missing, build, run every test'
 	@echo 'make data VGAF=DIR [OUT=prepared]  frames and sound of a set of clips, ready for training'
+	@echo 'make train-audio DATA=LIST.csv OUT=DIR [ARGS=...]  the audio network from labelled clips'
 	@echo 'make weights      fetch and convert the Moments in Time checkpoint'
 	@echo 'make asan         build and run the quick tests with address and undefined-behaviour sanitizers'
 	@echo 'make install      programs, library, headers and pkg-config file to $$DESTDIR$$PREFIX'
@@ -103,7 +104,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(APP_LIB) $(LIB)
 
 # ---- testing ------------------------------------------------------------------------------------
 
-.PHONY: deps test check asan demo run-demo weights data format install clean distclean
+.PHONY: deps test check asan demo run-demo weights data train-audio format install clean distclean
 deps:
 	@.ci/deps
 
@@ -136,6 +137,10 @@ weights: deps
 data: $(BIN)/prepare
 	@test -n '$(VGAF)' || { echo 'make data VGAF=DIR [OUT=DIR] [ARGS=...]: where is the data?' >&2; exit 2; }
 	@$(BIN)/prepare $(ARGS) '$(VGAF)' '$(or $(OUT),prepared)'
+
+train-audio: $(BIN)/train-audio
+	@test -n '$(DATA)' -a -n '$(OUT)' || { echo 'make train-audio DATA=LIST OUT=DIR [ARGS=...]' >&2; exit 2; }
+	@$(BIN)/train-audio --data '$(DATA)' --out '$(OUT)' $(ARGS)
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.inc')

@@ -1,0 +1,301 @@
+#include "apps/common/train.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- options --------------------------------------------------------------------------------------- */
+
+int train_options_of(train_args *a, cmd_option out[TRAIN_OPTIONS])
+{
+    const cmd_option options[TRAIN_OPTIONS] = {
+        cmd_text("data", "PATH", "list of clips (CSV), or a folder as VGAF has it", &a->data),
+        cmd_text("out", "DIR", "where results go", &a->out),
+        cmd_flag("resume", "go on with the run in --out, bit for bit", &a->resume),
+        cmd_text("train-split", "NAME", "clips to learn from (default: train)", &a->train_split),
+        cmd_text("val-split", "NAME", "clips to validate with; none: no validation\n(default: val)",
+                 &a->val_split),
+        cmd_int("epochs", "N", "at most so many", &a->epochs, 1, 1000000),
+        cmd_int("batch", "N", "clips of a batch", &a->batch, 1, 65536),
+        cmd_int("patience", "N", "stop after so many epochs without a lower validation\nloss; 0: never",
+                &a->patience, 0, 1000000),
+        cmd_text("optimizer", "NAME", "adam (default) or sgd", &a->optimizer),
+        cmd_number("lr", "R", "learning rate", &a->lr, 1e-12, 1e3),
+        cmd_number("momentum", "M", "of sgd (default 0.9)", &a->momentum, 0, 0.999999),
+        cmd_number("weight-decay", "W", "L2, added to the gradient (default 0)", &a->weight_decay, 0, 1e3),
+        cmd_number("clip", "C", "bound of the gradients' norm; 0 (default): none", &a->clip, 0, 1e9),
+        cmd_text("schedule", "NAME",
+                 "learning rate: constant (default), cosine (to 0 over\n--epochs) or step", &a->schedule),
+        cmd_number("step-every", "N", "step schedule: epochs between reductions (default 30)", &a->step_every,
+                   1e-3, 1e6),
+        cmd_number("step-factor", "F", "step schedule: of each reduction (default 0.1)", &a->step_factor,
+                   1e-6, 1),
+        cmd_flag("class-weights", "weigh classes by how rare they are", &a->class_weights),
+    };
+    memcpy(out, options, sizeof options);
+    return TRAIN_OPTIONS;
+}
+
+int train_check(const char *program, const train_args *a, nn_train_options *out)
+{
+    nn_method method = NN_ADAM;
+    nn_schedule_kind kind = NN_SCHEDULE_CONSTANT;
+    if (!a->data || !a->out)
+        return cli_usage(program, "expected --data and --out");
+    if (!nn_method_parse(a->optimizer, &method))
+        return cli_usage(program, "--optimizer %s: expected adam or sgd", a->optimizer);
+    if (!nn_schedule_parse(a->schedule, &kind))
+        return cli_usage(program, "--schedule %s: expected constant, cosine or step", a->schedule);
+    out->epochs = a->epochs;
+    out->batch = a->batch;
+    out->patience = a->patience;
+    out->optimizer = nn_optimizer_defaults(method);
+    out->optimizer.momentum = a->momentum;
+    out->optimizer.weight_decay = a->weight_decay;
+    out->optimizer.clip = a->clip;
+    out->schedule = (nn_schedule){kind, a->lr, a->epochs, a->step_every, a->step_factor};
+    return CMD_GO;
+}
+
+/* ---- settings -------------------------------------------------------------------------------------- */
+
+void train_set(train_settings *s, const char *name, const char *format, ...)
+{
+    enum { ROOM = sizeof s->pair / sizeof s->pair[0] };
+    if (s->count == ROOM)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(s->text[s->count], sizeof s->text[0], format, args);
+    va_end(args);
+    snprintf(s->key[s->count], sizeof s->key[0], "set.%s", name);
+    s->pair[s->count] = (wt_meta){s->key[s->count], s->text[s->count]};
+    s->count++;
+}
+
+void train_set_all(train_settings *s, const train_args *a, const nn_train_options *o, uint64_t seed)
+{
+    char name[64];
+    train_set(s, "train-split", "%s", wt_printable(a->train_split, name, sizeof name));
+    train_set(s, "val-split", "%s", wt_printable(a->val_split, name, sizeof name));
+    train_set(s, "batch", "%d", a->batch);
+    train_set(s, "bucket", "%d", o->bucket);
+    train_set(s, "optimizer", "%s", a->optimizer);
+    train_set(s, "lr", "%.17g", a->lr);
+    train_set(s, "momentum", "%.17g", a->momentum);
+    train_set(s, "weight-decay", "%.17g", a->weight_decay);
+    train_set(s, "clip", "%.17g", a->clip);
+    train_set(s, "schedule", "%s", a->schedule);
+    train_set(s, "step-every", "%.17g", a->step_every);
+    train_set(s, "step-factor", "%.17g", a->step_factor);
+    train_set(s, "class-weights", "%d", a->class_weights);
+    if (o->schedule.kind == NN_SCHEDULE_COSINE)
+        train_set(s, "epochs", "%d", a->epochs);
+    train_set(s, "seed", "%" PRIu64, seed);
+    s->fixed = s->count;
+    if (o->schedule.kind != NN_SCHEDULE_COSINE)
+        train_set(s, "epochs", "%d", a->epochs);
+    train_set(s, "patience", "%d", a->patience);
+}
+
+static json_t *text_of(const char *text)
+{
+    char shown[4096];
+    return json_string(wt_printable(text, shown, sizeof shown));
+}
+
+static json_t *split_of(const train_split *split, char *const *class_name, int classes,
+                        const char *const *reason, int reasons)
+{
+    json_t *labels = json_object(), *left_out = json_object();
+    for (int i = 0; i < classes; i++)
+        json_object_set_new(labels, class_name[i], json_integer((json_int_t)split->of_class[i]));
+    for (int i = 0; i < reasons; i++)
+        json_object_set_new(left_out, reason[i], json_integer((json_int_t)split->left_out[i]));
+    json_t *all = json_object();
+    json_object_set_new(all, "clips", json_integer((json_int_t)split->clips));
+    json_object_set_new(all, "labels", labels);
+    json_object_set_new(all, "left out", left_out);
+    return all;
+}
+
+static tn_status write_text(tn_ctx *ctx, const char *path, const char *text, size_t bytes)
+{
+    wt_writer *writer;
+    TN_TRY(wt_create(ctx, path, &writer));
+    const tn_status status = wt_write(writer, text, bytes);
+    if (status == TN_OK)
+        return wt_commit(writer);
+    wt_discard(writer);
+    return status;
+}
+
+tn_status train_save_settings(tn_ctx *ctx, const char *path, const char *program, const train_args *args,
+                              const train_settings *s, char *const *class_name, int classes,
+                              const train_split *split, int splits, const char *const *reason, int reasons)
+{
+    json_t *all = json_object(), *settings = json_object(), *data = json_object();
+    json_object_set_new(all, "program", json_string(program));
+    json_object_set_new(all, "version", json_string(VALENCE_VERSION));
+    json_object_set_new(all, "data", text_of(args->data));
+    for (int i = 0; i < s->count; i++)
+        json_object_set_new(settings, s->key[i] + strlen("set."), json_string(s->text[i]));
+    json_object_set_new(all, "settings", settings);
+    for (int i = 0; i < splits; i++)
+        json_object_set_new(data, split[i].name, split_of(&split[i], class_name, classes, reason, reasons));
+    json_object_set_new(all, "splits", data);
+    char *text = json_dumps(all, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_decref(all);
+    if (!text)
+        return tn_fail(ctx, TN_NOMEM, "%s: out of memory", path);
+    const tn_status status = write_text(ctx, path, text, strlen(text));
+    free(text);
+    return status;
+}
+
+/* ---- files ----------------------------------------------------------------------------------------- */
+
+char *train_path(tn_ctx *ctx, const char *out, const char *name)
+{
+    const size_t room = strlen(out) + strlen(name) + 2;
+    char *path = tn_alloc(ctx, room, 1);
+    if (path)
+        snprintf(path, room, "%s/%s", out, name);
+    return path;
+}
+
+tn_status train_make_folder(tn_ctx *ctx, const char *path)
+{
+    struct stat info;
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)))
+        return TN_OK;
+    return tn_fail(ctx, TN_IO, "%s: cannot be made: %s", path, strerror(errno));
+}
+
+void train_balance(const size_t *of_class, int classes, size_t clips, float *weight)
+{
+    for (int i = 0; i < classes; i++)
+        weight[i] = (float)((double)clips / ((double)classes * (double)of_class[i]));
+}
+
+/* ---- log ------------------------------------------------------------------------------------------- */
+
+static const char log_header[] =
+    "epoch,loss,accuracy,uar,val_loss,val_accuracy,val_uar,learning_rate,seconds\n";
+
+enum { LOG_LINE = 320 };
+
+/* Takes the lines of earlier epochs from the file that is there, each once; what it lacks stays away. */
+static void take_log(train_run *run, int64_t epoch)
+{
+    FILE *file = fopen(run->log_path, "r");
+    char line[LOG_LINE];
+    int64_t last = 0;
+    if (!file)
+        return;
+    while (fgets(line, sizeof line, file)) {
+        const int64_t number = strtoll(line, NULL, 10); /* 0 for the header */
+        const size_t n = strlen(line);
+        if (number <= last || number > epoch || line[n - 1] != '\n')
+            continue;
+        memcpy(run->log + run->log_bytes, line, n);
+        run->log_bytes += n;
+        last = number;
+    }
+    fclose(file);
+}
+
+/* Room for a line of every epoch, done and to come. */
+static tn_status begin_log(train_run *run, int64_t epoch)
+{
+    const int64_t lines = (epoch > run->epochs ? epoch : run->epochs) + 1;
+    run->log = tn_alloc(run->ctx, (size_t)lines, LOG_LINE);
+    if (!run->log)
+        return TN_NOMEM;
+    run->log_bytes = strlen(log_header);
+    memcpy(run->log, log_header, run->log_bytes);
+    if (epoch > 0)
+        take_log(run, epoch);
+    return TN_OK;
+}
+
+/* Validation's columns are empty where there is none. */
+static tn_status add_to_log(train_run *run, const nn_epoch *e, double seconds)
+{
+    char val[96] = ",,";
+    if (!isnan(e->val_loss))
+        snprintf(val, sizeof val, "%.9g,%.6f,%.6f", e->val_loss, e->val_accuracy, e->val_uar);
+    const int n = snprintf(run->log + run->log_bytes, LOG_LINE, "%" PRId64 ",%.9g,%.6f,%.6f,%s,%.9g,%.3f\n",
+                           e->epoch, e->loss, e->accuracy, e->uar, val, e->rate, seconds);
+    run->log_bytes += (size_t)n;
+    return write_text(run->ctx, run->log_path, run->log, run->log_bytes);
+}
+
+/* ---- the run --------------------------------------------------------------------------------------- */
+
+/* A signal handler can reach nothing else. */
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static bool stop(void *arg)
+{
+    (void)arg;
+    return interrupted;
+}
+
+static void after_step(void *arg, const nn_trainer *trainer)
+{
+    const train_run *run = arg;
+    const nn_train_progress p = nn_trainer_progress(trainer);
+    char what[40];
+    snprintf(what, sizeof what, "epoch %lld, loss %.4f", (long long)p.epoch + 1, p.loss);
+    report_bar bar = run->bar;
+    bar.total = (size_t)run->epochs * (size_t)p.batches;
+    report_bar_show(&bar, (size_t)p.epoch * (size_t)p.batches + (size_t)p.batch, what);
+}
+
+static tn_status after_epoch(void *arg, const nn_epoch *e)
+{
+    train_run *run = arg;
+    const double now = report_now(), seconds = now - run->begun;
+    run->begun = now;
+    return add_to_log(run, e, seconds);
+}
+
+static tn_status better(void *arg, const nn_epoch *e)
+{
+    train_run *run = arg;
+    return run->save(run->arg, e);
+}
+
+tn_status train_go(train_run *run, const nn_clips *train, const nn_clips *val, int64_t epoch,
+                   nn_train_end *end)
+{
+    TN_TRY(begin_log(run, epoch));
+    interrupted = 0;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before[2];
+    sigaction(SIGINT, &action, &before[0]);
+    sigaction(SIGTERM, &action, &before[1]);
+    const nn_train_hooks hooks = {
+        .arg = run, .step = after_step, .stop = stop, .better = better, .epoch = after_epoch};
+    run->bar = report_bar_begin(2, run->cmd->quiet);
+    run->begun = report_now();
+    const tn_status status = nn_trainer_run(run->trainer, train, val, &hooks, end);
+    report_bar_clear(&run->bar);
+    sigaction(SIGINT, &before[0], NULL);
+    sigaction(SIGTERM, &before[1], NULL);
+    tn_free(run->ctx, run->log);
+    run->log = NULL;
+    return status;
+}

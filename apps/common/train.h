@@ -1,0 +1,95 @@
+/* train: what the programs that train share: their options, settings, log and signals. */
+#ifndef APPS_COMMON_TRAIN_H
+#define APPS_COMMON_TRAIN_H
+
+#include "apps/common/command.h"
+#include "apps/common/report.h"
+#include "nn/nn.h"
+
+/* Exit status of a run that was interrupted (SIGINT, SIGTERM) and has saved. */
+enum { TRAIN_INTERRUPTED = 130 };
+
+/* ---- options --------------------------------------------------------------------------------------- */
+
+typedef struct train_args {
+    const char *data, *out;                  /* --data, --out */
+    const char *train_split, *val_split;     /* names of splits; "none": no validation */
+    bool resume;                             /* --resume */
+    int epochs, batch, patience;             /* of nn_train_options */
+    const char *optimizer, *schedule;        /* names */
+    double lr, momentum, weight_decay, clip; /* numbers of the optimiser */
+    double step_every, step_factor;          /* of the step schedule */
+    bool class_weights;                      /* weigh classes by how rare they are */
+} train_args;
+
+enum { TRAIN_OPTIONS = 17 }; /* of the table */
+
+/* Writes the options of the table into `out` and returns their number; fields hold the defaults. */
+int train_options_of(train_args *args, cmd_option out[TRAIN_OPTIONS]);
+
+/* What the parsed options say; CMD_GO, or the exit status after a mistake that it has told. */
+int train_check(const char *program, const train_args *args, nn_train_options *out);
+
+/* ---- settings -------------------------------------------------------------------------------------- */
+
+/* Resolved settings as texts. */
+typedef struct train_settings {
+    wt_meta pair[48];  /* key "set.NAME" */
+    char key[48][40];  /* keys */
+    char text[48][64]; /* values */
+    int count;         /* of pairs */
+    int fixed;         /* the first of them: those that must be equal to go on with a run */
+} train_settings;
+
+void train_set(train_settings *s, const char *name, const char *format, ...) TN_PRINTF(3, 4);
+
+/* Those of train_args and the seed; `fixed` is set behind them. How many epochs there are at most, and the
+ * patience, may change from run to run, unless the learning rate depends on it. */
+void train_set_all(train_settings *s, const train_args *args, const nn_train_options *options, uint64_t seed);
+
+/* How many clips of each class a split has, and how many were left out for what reason. */
+typedef struct train_split {
+    const char *name;   /* of the split */
+    size_t *of_class;   /* clips of each class */
+    size_t clips;       /* that are used */
+    size_t left_out[8]; /* for each reason */
+} train_split;
+
+/* Saves settings, label counts and the data's hash as OUT/settings.json. `reason` names the first `reasons`
+ * of left_out. */
+tn_status train_save_settings(tn_ctx *ctx, const char *path, const char *program, const train_args *args,
+                              const train_settings *s, char *const *class_name, int classes,
+                              const train_split *split, int splits, const char *const *reason, int reasons);
+
+/* ---- the run --------------------------------------------------------------------------------------- */
+
+/* OUT/NAME in new memory; NULL: TN_NOMEM is recorded. */
+char *train_path(tn_ctx *ctx, const char *out, const char *name);
+
+/* Makes the folder where it is missing. TN_IO. */
+tn_status train_make_folder(tn_ctx *ctx, const char *path);
+
+/* Weights that are inverse to how many clips a class has, 1 on average over the clips. */
+void train_balance(const size_t *of_class, int classes, size_t clips, float *weight);
+
+/* What hooks of a run need. */
+typedef struct train_run {
+    tn_ctx *ctx;                                     /* for memory and messages */
+    const cmd_line *cmd;                             /* options */
+    nn_trainer *trainer;                             /* runs */
+    const char *log_path;                            /* of the CSV file */
+    char *log;                                       /* its text */
+    size_t log_bytes;                                /* of it */
+    double begun;                                    /* when the epoch began */
+    report_bar bar;                                  /* over all steps */
+    int epochs;                                      /* at most */
+    tn_status (*save)(void *arg, const nn_epoch *e); /* saves the model as it is */
+    void *arg;                                       /* of save() */
+} train_run;
+
+/* Runs the trainer with a bar, a log and a handler of SIGINT and SIGTERM, which ends the run after the step
+ * under way, saved. With `epoch` above 0 the log goes on behind that epoch's line. */
+tn_status train_go(train_run *run, const nn_clips *train, const nn_clips *val, int64_t epoch,
+                   nn_train_end *end);
+
+#endif

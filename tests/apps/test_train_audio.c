@@ -1,0 +1,299 @@
+/* The program train-audio: it learns tones, goes on bit for bit, tells what it leaves out and what is wrong.
+ */
+#include "tests/common/files.h"
+#include "tests/common/programs.h"
+
+#include "nn/nn.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { RATE = 8000, TRAIN = 24, VAL = 9 };
+
+static struct {
+    char *dir; /* with everything below */
+} all;
+
+/* A small network and short runs. */
+#define SMALL "--dense 16 --cells 8 --batch 7 --bucket 2 --lr 0.01 --dropout 0.2 --input-dropout 0.2 "
+
+#define TRAIN_AUDIO(out, err, format, ...)                                                                   \
+    test_run((out), (err), "cd %s && %s " SMALL format, all.dir, test_program("train-audio"), __VA_ARGS__)
+
+/* A mono WAV file with a tone of that frequency in noise. */
+static void write_tone(const char *path, int samples, double hertz, uint64_t seed)
+{
+    test_bytes b = {0};
+    const uint32_t bytes = 2 * (uint32_t)samples;
+    test_put_text(&b, "RIFF");
+    test_put_int(&b, 36 + bytes, 4);
+    test_put_text(&b, "WAVEfmt ");
+    test_put_int(&b, 16, 4);
+    test_put_int(&b, 1, 2);
+    test_put_int(&b, 1, 2);
+    test_put_int(&b, RATE, 4);
+    test_put_int(&b, 2 * RATE, 4);
+    test_put_int(&b, 2, 2);
+    test_put_int(&b, 16, 2);
+    test_put_text(&b, "data");
+    test_put_int(&b, bytes, 4);
+    for (int i = 0; i < samples; i++) {
+        const double noise = 2 * (double)tn_uniform(seed, 1, (uint64_t)i) - 1;
+        const double x = hertz > 0 ? 6000 * sin(6.2831853 * hertz * i / RATE) + 3000 * noise : 0;
+        test_put_int(&b, (uint64_t)(int64_t)x & 0xFFFF, 2);
+    }
+    test_write_file(path, b.data, b.size);
+    free(b.data);
+}
+
+/* Three classes of tones; and a list with clips that cannot be used besides. */
+static int set_up(void **state)
+{
+    (void)state;
+    static const char *const classes[] = {"positive", "neutral", "negative"};
+    test_bytes list = {0};
+    all.dir = test_make_dir();
+    test_put_text(&list, "name,frames,audio,label,split\n");
+    for (int i = 0; i < TRAIN + VAL; i++) {
+        char *name = test_text("%d.wav", i);
+        char *line = test_text("c%d,,%s,%s,%s\n", i, name, classes[i % 3], i < TRAIN ? "train" : "val");
+        write_tone(test_in(all.dir, name), 800 + 157 * (i % 10), 400 * (1 + i % 3) + 9 * (i * 7 % 33),
+                   (uint64_t)i);
+        test_put_text(&list, line);
+        free(name);
+        free(line);
+    }
+    test_write_file(test_in(all.dir, "list.csv"), list.data, list.size);
+    write_tone(test_in(all.dir, "silent.wav"), 2000, 0, 0);
+    write_tone(test_in(all.dir, "short.wav"), 100, 500, 0);
+    assert_int_equal(mkdir(test_in(all.dir, "frames"), 0777), 0);
+    test_write_file(test_in(all.dir, "frames/1.png"), "x", 1);
+    test_put_text(&list, "quiet,,silent.wav,neutral,train\nquiet2,,silent.wav,neutral,val\n"
+                         "brief,,short.wav,negative,train\nmute,frames,,positive,train\n");
+    test_write_file(test_in(all.dir, "odd.csv"), list.data, list.size);
+    free(list.data);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    test_remove_dir(all.dir);
+    return 0;
+}
+
+static void has(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" lacks \"%s\"", text, part);
+}
+
+static void file_has(const char *path, const char *part)
+{
+    char *text = (char *)test_read_file(test_in(all.dir, path), NULL);
+    has(text, part);
+    free(text);
+}
+
+static void same_files(const char *a, const char *b)
+{
+    size_t n, m;
+    unsigned char *x = test_read_file(test_in(all.dir, a), &n), *y = test_read_file(test_in(all.dir, b), &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+}
+
+static int lines_of(const char *path)
+{
+    char *text = (char *)test_read_file(test_in(all.dir, path), NULL);
+    int lines = 0;
+    for (const char *c = text; *c; c++)
+        lines += *c == '\n';
+    free(text);
+    return lines;
+}
+
+/* ---- learning -------------------------------------------------------------------------------------- */
+
+/* The scores are those of the epoch that was kept: all of validation is told right, as the program said. */
+static void scores_agree(void)
+{
+    tn_ctx *ctx = test_ctx(1, NULL);
+    for (int i = 0; i < 2; i++) {
+        nn_scores scores;
+        assert_ok(ctx, nn_scores_read(
+                           ctx, test_in(all.dir, i ? "learnt/scores.val.csv" : "learnt/scores.train.csv"),
+                           &scores));
+        assert_int_equal(scores.count, i ? VAL : TRAIN);
+        assert_string_equal(scores.class_name[0], "positive");
+        assert_string_equal(scores.row[0].name, i ? "c24" : "c0");
+        assert_string_equal(scores.row[0].split, i ? "val" : "train");
+        for (size_t k = 0; k < scores.count; k++) {
+            assert_int_equal(scores.row[k].label, k % 3);
+            if (i)
+                assert_int_equal(scores.row[k].predicted, k % 3);
+        }
+        nn_scores_free(ctx, &scores);
+    }
+    tn_ctx_destroy(ctx);
+}
+
+static void learns_tones(void **state)
+{
+    (void)state;
+    char *out, *err;
+    assert_int_equal(
+        TRAIN_AUDIO(&out, &err, "--data list.csv --out learnt --patience 0 --dropout 0 --epochs %d", 40), 0);
+    assert_string_equal(err, "");
+    has(out, "learnt/audio.safetensors: ");
+    has(out, "validation accuracy 1.0000");
+    free(out);
+    free(err);
+    file_has("learnt/settings.json", "\"positive\": 8");
+    file_has("learnt/settings.json", "\"lr\": \"0.01\"");
+    file_has("learnt/log.csv",
+             "epoch,loss,accuracy,uar,val_loss,val_accuracy,val_uar,learning_rate,seconds\n1,");
+    assert_int_equal(test_run(&out, NULL,
+                              "cd %s && %s --quiet --json --audio-weights learnt/audio.safetensors "
+                              "--audio 26.wav",
+                              all.dir, test_program("infer")),
+                     0);
+    has(out, "\"valence\": \"negative\"");
+    free(out);
+    scores_agree();
+}
+
+static void leaves_out_and_tells(void **state)
+{
+    (void)state;
+    char *err;
+    assert_int_equal(
+        TRAIN_AUDIO(NULL, &err, "--data odd.csv --out odd --epochs %d --class-weights --schedule cosine", 2),
+        0);
+    has(err, "train: 1 of 27 clips left out: silent");
+    has(err, "train: 1 of 27 clips left out: shorter than a window");
+    has(err, "train: 1 of 27 clips left out: without sound");
+    has(err, "val: 1 of 10 clips left out: silent");
+    free(err);
+    file_has("odd/settings.json", "\"clips\": 24");
+    file_has("odd/settings.json", "\"shorter than a window\": 1");
+}
+
+/* ---- going on -------------------------------------------------------------------------------------- */
+
+static void goes_on_bit_for_bit(void **state)
+{
+    (void)state;
+    assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out straight --epochs 6 --threads %d", 1), 0);
+    for (int epochs = 2; epochs <= 6; epochs += 2)
+        assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out parts --epochs %d --threads %d %s",
+                                     epochs, 1 + epochs / 4, epochs > 2 ? "--resume" : ""),
+                         0);
+    same_files("straight/audio.checkpoint.safetensors", "parts/audio.checkpoint.safetensors");
+    same_files("straight/audio.safetensors", "parts/audio.safetensors");
+    assert_int_equal(lines_of("straight/log.csv"), 7);
+    assert_int_equal(lines_of("parts/log.csv"), 7);
+}
+
+/* A signal in the middle of a run saves; going on ends where the uninterrupted run does. */
+static void a_signal_saves(void **state)
+{
+    (void)state;
+    const int epochs = 50;
+    for (int i = 0; i < 2; i++) {
+        char *out, *err;
+        const char *name = i ? "TERM" : "INT";
+        assert_int_equal(test_run(&out, &err,
+                                  "cd %s && { %s " SMALL
+                                  "--data list.csv --out cut%d --epochs %d --patience 0 & "
+                                  "pid=$!; while [ ! -e cut%d/log.csv ]; do sleep 0.01; done; kill -%s $pid; "
+                                  "wait $pid; echo status $?; }",
+                                  all.dir, test_program("train-audio"), i, epochs, i, name),
+                         0);
+        has(out, "status 130");
+        has(err, "interrupted and saved");
+        free(out);
+        free(err);
+        char *folder = test_text("cut%d", i), *path = test_text("cut%d/audio.checkpoint.safetensors", i);
+        assert_true(lines_of(i ? "cut1/log.csv" : "cut0/log.csv") < epochs);
+        assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out %s --epochs %d --patience 0 --resume",
+                                     folder, epochs),
+                         0);
+        if (i)
+            same_files("cut0/audio.checkpoint.safetensors", path);
+        free(folder);
+        free(path);
+    }
+    assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out whole --epochs %d --patience 0", epochs),
+                     0);
+    same_files("whole/audio.checkpoint.safetensors", "cut0/audio.checkpoint.safetensors");
+    same_files("whole/audio.safetensors", "cut0/audio.safetensors");
+}
+
+/* ---- mistakes -------------------------------------------------------------------------------------- */
+
+static void mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments;
+        int status;
+        const char *part;
+    } cases[] = {
+        {"--data list.csv", 2, "expected --data and --out"},
+        {"--data list.csv --out x --norm huge", 2, "--norm huge: expected train, frame or none"},
+        {"--data list.csv --out x --optimizer sdg", 2, "--optimizer sdg"},
+        {"--data list.csv --out x --schedule no", 2, "--schedule no"},
+        {"--data list.csv --out x --epochs 0", 2, "epochs"},
+        {"--data none.csv --out x", 1, "none.csv"},
+        {"--data list.csv --out list.csv", 1, "list.csv: cannot be made"},
+        {"--data list.csv --out no/such/folder", 1, "no/such/folder: cannot be made"},
+        {"--data list.csv --out x --val-split dev", 1, "dev"},
+        {"--data silent.csv --out x --quiet", 1, "no clip of class b in split train has sound"},
+        {"--data text.csv --out x", 1, "text.wav: "},
+    };
+    test_write_file(test_in(all.dir, "text.wav"), "no sound\n", 9);
+    const char silent[] = "name,frames,audio,label,split\na,,0.wav,a,train\nb,,silent.wav,b,train\n"
+                          "c,,0.wav,a,val\nd,,1.wav,b,val\n";
+    test_write_file(test_in(all.dir, "silent.csv"), silent, strlen(silent));
+    const char text[] = "name,frames,audio,label,split\na,,0.wav,a,train\nb,,text.wav,b,train\n"
+                        "c,,0.wav,a,val\nd,,1.wav,b,val\n";
+    test_write_file(test_in(all.dir, "text.csv"), text, strlen(text));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        test_failure(all.dir, "train-audio", cases[i].arguments, cases[i].status, cases[i].part);
+}
+
+/* Another run's checkpoint, and a damaged one. */
+static void other_checkpoints(void **state)
+{
+    (void)state;
+    assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out run --epochs %d", 1), 0);
+    test_failure(all.dir, "train-audio", SMALL "--data list.csv --out run --resume --quiet --weight-decay 1",
+                 1, "saved with set.weight-decay = 0, this run has 1");
+    test_failure(all.dir, "train-audio", SMALL "--data odd.csv --out run --resume --quiet --seed 7", 1,
+                 "train.seed = 0, this run has 7");
+    size_t size;
+    unsigned char *bytes = test_read_file(test_in(all.dir, "run/audio.checkpoint.safetensors"), &size);
+    bytes[size / 2] ^= 1;
+    test_write_file(test_in(all.dir, "run/audio.checkpoint.safetensors"), bytes, size);
+    free(bytes);
+    test_failure(all.dir, "train-audio", SMALL "--data list.csv --out run --resume --quiet", 1, "damaged");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learns_tones),
+        cmocka_unit_test(leaves_out_and_tells),
+        cmocka_unit_test(goes_on_bit_for_bit),
+        cmocka_unit_test(a_signal_saves),
+        cmocka_unit_test(mistakes),
+        cmocka_unit_test(other_checkpoints),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
