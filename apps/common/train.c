@@ -170,12 +170,31 @@ char *train_path(tn_ctx *ctx, const char *out, const char *name)
     return path;
 }
 
-tn_status train_make_folder(tn_ctx *ctx, const char *path)
+static bool is_folder(const char *path)
 {
     struct stat info;
-    if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)))
-        return TN_OK;
-    return tn_fail(ctx, TN_IO, "%s: cannot be made: %s", path, strerror(errno));
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+tn_status train_make_folder(tn_ctx *ctx, const char *path)
+{
+    char *part = tn_strdup(ctx, path);
+    if (!part)
+        return TN_NOMEM;
+    tn_status status = TN_OK;
+    for (char *end = part + 1; status == TN_OK && *part; end++) {
+        const char was = *end;
+        if (was != '/' && was != '\0')
+            continue;
+        *end = '\0';
+        if (!is_folder(part) && mkdir(part, 0777) != 0 && !is_folder(part))
+            status = tn_fail(ctx, TN_IO, "%s: cannot be made: %s", part, strerror(errno));
+        *end = was;
+        if (was == '\0')
+            break;
+    }
+    tn_free(ctx, part);
+    return status;
 }
 
 void train_balance(const size_t *of_class, int classes, size_t clips, float *weight)

@@ -66,7 +66,7 @@ tn_status train_save_settings(tn_ctx *ctx, const char *path, const char *program
 /* OUT/NAME in new memory; NULL: TN_NOMEM is recorded. */
 char *train_path(tn_ctx *ctx, const char *out, const char *name);
 
-/* Makes the folder where it is missing. TN_IO. */
+/* Makes the folder, and those above it, where they are missing. TN_IO, TN_NOMEM. */
 tn_status train_make_folder(tn_ctx *ctx, const char *path);
 
 /* Weights that are inverse to how many clips a class has, 1 on average over the clips. */
