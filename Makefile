@@ -46,6 +46,7 @@ help:
 	@echo 'make demo         install what is missing, build, run everything on a clip that it makes itself'
 	@echo 'make test         install what is missing, build, run every test'
 	@echo 'make data VGAF=DIR [OUT=prepared]  frames and sound of a set of clips, ready for training'
+	@echo 'make train-video DATA=LIST.csv OUT=DIR ARGS=--video-weights\ F  a new head of the video network'
 	@echo 'make train-audio DATA=LIST.csv OUT=DIR [ARGS=...]  the audio network from labelled clips'
 	@echo 'make weights      fetch and convert the Moments in Time checkpoint'
 	@echo 'make asan         build and run the quick tests with address and undefined-behaviour sanitizers'
@@ -104,7 +105,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(APP_LIB) $(LIB)
 
 # ---- testing ------------------------------------------------------------------------------------
 
-.PHONY: deps test check asan demo run-demo weights data train-audio format install clean distclean
+.PHONY: deps test check asan demo run-demo weights data train-video train-audio format install clean distclean
 deps:
 	@.ci/deps
 
@@ -137,6 +138,10 @@ weights: deps
 data: $(BIN)/prepare
 	@test -n '$(VGAF)' || { echo 'make data VGAF=DIR [OUT=DIR] [ARGS=...]: where is the data?' >&2; exit 2; }
 	@$(BIN)/prepare $(ARGS) '$(VGAF)' '$(or $(OUT),prepared)'
+
+train-video: $(BIN)/train-video
+	@test -n '$(DATA)' -a -n '$(OUT)' || { echo 'make train-video DATA=LIST OUT=DIR [ARGS=...]' >&2; exit 2; }
+	@$(BIN)/train-video --data '$(DATA)' --out '$(OUT)' $(ARGS)
 
 train-audio: $(BIN)/train-audio
 	@test -n '$(DATA)' -a -n '$(OUT)' || { echo 'make train-audio DATA=LIST OUT=DIR [ARGS=...]' >&2; exit 2; }

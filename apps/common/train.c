@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +266,25 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
+void train_watch(train_signals *before)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    interrupted = 0;
+    sigaction(SIGINT, &action, &before->interrupt);
+    sigaction(SIGTERM, &action, &before->terminate);
+}
+
+void train_unwatch(const train_signals *before)
+{
+    sigaction(SIGINT, &before->interrupt, NULL);
+    sigaction(SIGTERM, &before->terminate, NULL);
+}
+
+bool train_interrupted(void)
+{
+    return interrupted;
+}
+
 static bool stop(void *arg)
 {
     (void)arg;
@@ -302,18 +320,15 @@ tn_status train_go(train_run *run, const nn_clips *train, const nn_clips *val, i
                    nn_train_end *end)
 {
     TN_TRY(begin_log(run, epoch));
-    interrupted = 0;
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before[2];
-    sigaction(SIGINT, &action, &before[0]);
-    sigaction(SIGTERM, &action, &before[1]);
+    train_signals before;
+    train_watch(&before);
     const nn_train_hooks hooks = {
         .arg = run, .step = after_step, .stop = stop, .better = better, .epoch = after_epoch};
     run->bar = report_bar_begin(2, run->cmd->quiet);
     run->begun = report_now();
     const tn_status status = nn_trainer_run(run->trainer, train, val, &hooks, end);
     report_bar_clear(&run->bar);
-    sigaction(SIGINT, &before[0], NULL);
-    sigaction(SIGTERM, &before[1], NULL);
+    train_unwatch(&before);
     tn_free(run->ctx, run->log);
     run->log = NULL;
     return status;

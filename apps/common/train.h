@@ -6,6 +6,8 @@
 #include "apps/common/report.h"
 #include "nn/nn.h"
 
+#include <signal.h>
+
 /* Exit status of a run that was interrupted (SIGINT, SIGTERM) and has saved. */
 enum { TRAIN_INTERRUPTED = 130 };
 
@@ -71,6 +73,18 @@ tn_status train_make_folder(tn_ctx *ctx, const char *path);
 
 /* Weights that are inverse to how many clips a class has, 1 on average over the clips. */
 void train_balance(const size_t *of_class, int classes, size_t clips, float *weight);
+
+/* What SIGINT and SIGTERM did before. */
+typedef struct train_signals {
+    struct sigaction interrupt; /* SIGINT */
+    struct sigaction terminate; /* SIGTERM */
+} train_signals;
+
+/* From train_watch() to train_unwatch() these two signals only make train_interrupted() true, so that the
+ * work at hand is finished and saved. */
+void train_watch(train_signals *before);
+void train_unwatch(const train_signals *before);
+bool train_interrupted(void);
 
 /* What hooks of a run need. */
 typedef struct train_run {

@@ -1,0 +1,251 @@
+#include "apps/common/video_clips.h"
+
+#include "apps/common/batch.h"
+#include "apps/common/predict.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const video_part_reason = "without frames";
+
+const data_item *video_part_item(const video_part *part, size_t clip)
+{
+    return &part->manifest->item[part->selection.index[clip]];
+}
+
+/* ---- hashes ---------------------------------------------------------------------------------------- */
+
+tn_status video_hash_file(tn_ctx *ctx, const char *path, uint64_t *hash)
+{
+    unsigned char bytes[1 << 14];
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return tn_fail(ctx, TN_IO, "%s: cannot be read: %s", path, strerror(errno));
+    size_t n;
+    while ((n = fread(bytes, 1, sizeof bytes, file)) > 0)
+        *hash = nn_hash(*hash, bytes, n);
+    const bool failed = ferror(file) != 0;
+    fclose(file);
+    return failed ? tn_fail(ctx, TN_IO, "%s: cannot be read: %s", path, strerror(errno)) : TN_OK;
+}
+
+/* Of a folder only the pictures that are taken count. */
+static tn_status hash_clip(tn_ctx *ctx, const data_item *item, const data_video_options *take, uint64_t salt,
+                           uint64_t *out)
+{
+    const int sizes[3] = {take->frames, take->height, take->width};
+    const double times[2] = {take->seconds, take->fps};
+    *out = nn_hash(nn_hash(nn_hash(NN_HASH_BEGIN, &salt, sizeof salt), sizes, sizeof sizes), times,
+                   sizeof times);
+    if (!item->frames)
+        return video_hash_file(ctx, item->video, out);
+    data_names names;
+    TN_TRY(data_frames_list(ctx, item->frames, &names));
+    tn_status status = TN_OK;
+    for (int i = 0; status == TN_OK && i < take->frames; i++)
+        status = video_hash_file(ctx, names.path[data_frame_pick(names.count, take->frames, i)], out);
+    data_names_free(ctx, &names);
+    return status;
+}
+
+/* ---- parts ----------------------------------------------------------------------------------------- */
+
+/* Closes the ranks of the clips that have frames and counts the others. */
+static void take_used(video_part *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->selection.count; i++) {
+        const data_item *item = video_part_item(p, i);
+        if (!item->frames && !item->video) {
+            p->count.left_out[0]++;
+            continue;
+        }
+        p->selection.index[n] = p->selection.index[i];
+        p->label[n++] = item->label;
+        if (item->label >= 0)
+            p->count.of_class[item->label]++;
+    }
+    p->count.clips = p->selection.count = n;
+}
+
+tn_status video_part_read(tn_ctx *ctx, const data_manifest *manifest, const data_video_options *take,
+                          uint64_t salt, bool labelled, bool complete, video_part *p)
+{
+    p->manifest = manifest;
+    TN_TRY((labelled ? data_manifest_select_labelled : data_manifest_select)(ctx, manifest, p->name,
+                                                                             &p->selection));
+    const size_t n = p->selection.count;
+    p->count.name = p->name;
+    p->count.of_class = tn_zalloc(ctx, (size_t)manifest->classes, sizeof *p->count.of_class);
+    p->label = tn_zalloc(ctx, n, sizeof *p->label);
+    p->key = tn_zalloc(ctx, n, sizeof *p->key);
+    if (!p->count.of_class || !p->label || !p->key)
+        return TN_NOMEM;
+    take_used(p);
+    for (int i = 0; complete && i < manifest->classes; i++)
+        if (p->count.of_class[i] == 0)
+            return tn_fail(ctx, TN_RANGE, "%s: no clip of class %s in split %s has frames to learn from",
+                           manifest->path, manifest->class_name[i], p->name);
+    if (p->count.clips == 0)
+        return tn_fail(ctx, TN_RANGE, "%s: no clip of split %s has frames", manifest->path, p->name);
+    for (size_t i = 0; i < p->count.clips; i++)
+        TN_TRY(hash_clip(ctx, video_part_item(p, i), take, salt, &p->key[i]));
+    return TN_OK;
+}
+
+void video_part_free(tn_ctx *ctx, video_part *p)
+{
+    tn_free(ctx, p->features);
+    tn_free(ctx, p->key);
+    tn_free(ctx, p->label);
+    tn_free(ctx, p->count.of_class);
+    tn_free(ctx, p->selection.index);
+    *p = (video_part){0};
+}
+
+/* ---- frames ---------------------------------------------------------------------------------------- */
+
+size_t video_clip_bytes(const data_video_options *take)
+{
+    return (size_t)take->frames * (size_t)take->height * (size_t)take->width * 3;
+}
+
+tn_status video_read_clip(tn_ctx *ctx, const data_item *item, const data_video_options *take,
+                          unsigned char *rgb)
+{
+    const clip_source source = {.name = item->name, .frames = item->frames, .video = item->video};
+    data_clip clip;
+    TN_TRY(clip_read_frames(ctx, &source, take, &clip));
+    memcpy(rgb, clip.rgb, video_clip_bytes(take));
+    data_clip_free(ctx, &clip);
+    return TN_OK;
+}
+
+/* How reading a clip went. */
+typedef struct outcome {
+    tn_status status;  /* TN_OK: it is there */
+    char message[512]; /* why not */
+} outcome;
+
+typedef struct reading {
+    const video_part *part;         /* whose clips */
+    const size_t *clip;             /* which of them */
+    const data_video_options *take; /* what of each */
+    unsigned char *const *rgb;      /* where to */
+    outcome *outcome;               /* of each */
+} reading;
+
+static void read_task(tn_ctx *ctx, void *arg, size_t task)
+{
+    const reading *r = arg;
+    outcome *o = &r->outcome[task];
+    o->status = video_read_clip(ctx, video_part_item(r->part, r->clip[task]), r->take, r->rgb[task]);
+    if (o->status != TN_OK) {
+        snprintf(o->message, sizeof o->message, "%s", tn_error(ctx));
+        tn_clear_error(ctx); /* the context goes on with other clips */
+    }
+}
+
+tn_status video_read_clips(tn_ctx *ctx, const video_part *part, const size_t *clip, size_t count,
+                           const data_video_options *take, unsigned char *const *rgb)
+{
+    reading r = {part, clip, take, rgb, tn_zalloc(ctx, count, sizeof(outcome))};
+    if (!r.outcome)
+        return TN_NOMEM;
+    tn_status status = batch_run(ctx, count, read_task, &r);
+    for (size_t i = 0; status == TN_OK && i < count; i++)
+        if (r.outcome[i].status != TN_OK)
+            status = tn_fail(ctx, r.outcome[i].status, "%s", r.outcome[i].message);
+    tn_free(ctx, r.outcome);
+    return status;
+}
+
+/* ---- features -------------------------------------------------------------------------------------- */
+
+/* Clips whose frames are in memory at once while features are computed. */
+enum { ROUND = 8 };
+
+typedef struct extraction {
+    tn_ctx *ctx;                    /* for memory and messages */
+    const video_part *part;         /* whose clips */
+    nn_model *model;                /* frozen network */
+    const data_video_options *take; /* of each clip */
+    nn_cache *cache;                /* where features go */
+    size_t *missing;                /* clips that are not there */
+    size_t count;                   /* of them */
+    unsigned char *rgb[ROUND];      /* frames of a round */
+    report_bar bar;                 /* over the missing ones */
+} extraction;
+
+static tn_status compute(const extraction *e, uint64_t key, unsigned char *rgb)
+{
+    const data_clip clip = {rgb, e->take->frames, e->take->height, e->take->width};
+    nn_result result;
+    TN_TRY(clip_run_video(e->ctx, e->model, &clip, &result));
+    const int64_t width = result.features.size[1];
+    float *row = tn_alloc(e->ctx, (size_t)width, sizeof *row);
+    if (!row)
+        return TN_NOMEM;
+    const tn_tensor copy = tn_view(row, 2, result.features.size);
+    tn_copy(&copy, &result.features);
+    const tn_status status = nn_cache_add(e->cache, key, row);
+    tn_free(e->ctx, row);
+    return status;
+}
+
+static tn_status compute_missing(const extraction *e, size_t *computed, bool *stopped)
+{
+    for (size_t begin = 0; begin < e->count; begin += ROUND) {
+        const size_t left = e->count - begin, n = left < ROUND ? left : ROUND;
+        TN_TRY(video_read_clips(e->ctx, e->part, e->missing + begin, n, e->take, e->rgb));
+        for (size_t i = 0; i < n; i++) {
+            *stopped = train_interrupted();
+            if (*stopped)
+                return TN_OK;
+            TN_TRY(compute(e, e->part->key[e->missing[begin + i]], e->rgb[i]));
+            ++*computed;
+            report_bar_show(&e->bar, begin + i + 1, "video features");
+        }
+    }
+    return TN_OK;
+}
+
+static tn_status extract(extraction *e, bool quiet, size_t *computed, bool *stopped)
+{
+    e->missing = tn_alloc(e->ctx, e->part->count.clips, sizeof *e->missing);
+    if (!e->missing)
+        return TN_NOMEM;
+    for (size_t i = 0; i < e->part->count.clips; i++)
+        if (!nn_cache_find(e->cache, e->part->key[i]))
+            e->missing[e->count++] = i;
+    for (size_t i = 0; i < ROUND && i < e->count; i++) {
+        e->rgb[i] = tn_alloc(e->ctx, video_clip_bytes(e->take), 1);
+        if (!e->rgb[i])
+            return TN_NOMEM;
+    }
+    e->bar = report_bar_begin(e->count, quiet);
+    const tn_status status = compute_missing(e, computed, stopped);
+    report_bar_clear(&e->bar);
+    return status;
+}
+
+tn_status video_part_features(tn_ctx *ctx, video_part *part, nn_model *model, const data_video_options *take,
+                              nn_cache *cache, bool quiet, size_t *computed, bool *stopped)
+{
+    const size_t width = (size_t)nn_video_features(nn_model_video(model));
+    extraction e = {.ctx = ctx, .part = part, .model = model, .take = take, .cache = cache};
+    tn_status status = extract(&e, quiet, computed, stopped);
+    for (size_t i = 0; i < ROUND; i++)
+        tn_free(ctx, e.rgb[i]);
+    tn_free(ctx, e.missing);
+    if (status != TN_OK || *stopped)
+        return status;
+    size_t values;
+    if (!tn_mul_size(part->count.clips, width, &values))
+        return tn_fail(ctx, TN_NOMEM, "too many features");
+    part->features = tn_alloc(ctx, values, sizeof *part->features);
+    for (size_t i = 0; part->features && i < part->count.clips; i++)
+        memcpy(part->features + i * width, nn_cache_find(cache, part->key[i]), width * sizeof(float));
+    return part->features ? TN_OK : TN_NOMEM;
+}

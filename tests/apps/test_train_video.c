@@ -1,0 +1,325 @@
+/* The program train-video: its head learns what synthetic clips show, features are computed once, runs go on
+ * bit for bit, and what is wrong is told. */
+#include "tests/common/files.h"
+#include "tests/common/programs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    char *dir; /* with everything below */
+} all;
+
+/* Short runs of the head of a small network. */
+#define HEAD "--video-weights w.safetensors --lr 0.03 --batch 5 "
+
+#define TRAIN_VIDEO(out, err, format, ...)                                                                   \
+    test_run((out), (err), "cd %s && %s " format, all.dir, test_program("train-video"), __VA_ARGS__)
+
+#define ONCE HEAD "--data set/manifest.csv --out once --epochs 3 --num-frames %d"
+
+/* Writes the header and the first `count` lines of the set's list that hold `part`, and `more`. */
+static void write_list(const char *name, const char *part, int count, const char *more)
+{
+    char *text = (char *)test_read_file(test_in(all.dir, "set/manifest.csv"), NULL);
+    test_bytes list = {0};
+    bool first = true;
+    char *rest = text;
+    for (char *line = strtok_r(text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest)) {
+        if (!first && (!strstr(line, part) || count-- <= 0))
+            continue;
+        first = false;
+        test_put_text(&list, line);
+        test_put_text(&list, "\n");
+    }
+    test_put_text(&list, more);
+    char *path = test_text("%s/set/%s", all.dir, name);
+    test_write_file(path, list.data, list.size);
+    free(path);
+    free(list.data);
+    free(text);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    all.dir = test_make_dir();
+    assert_int_equal(test_run(NULL, NULL,
+                              "cd %s && %s --set 10 --seed 5 --right 1 --right-sound 1 --fps 2 --seconds 2 "
+                              "--size 64x48 set && %s --video w.safetensors --num-classes 5 --width 4 "
+                              "--blocks 1,1,1,1 --size 48 --num-frames 4 --calibrate set/clips/1_1/frames && "
+                              "%s --audio a.safetensors --num-classes 5 --dense 4 --cells 2",
+                              all.dir, test_program("synth"), test_program("init-weights"),
+                              test_program("init-weights")),
+                     0);
+    write_list("sixteen.csv", ",train,", 16, "");
+    write_list("odd.csv", ",", 1000, "deaf,,clips/1_1/audio.wav,positive,train,deaf,\n");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    test_remove_dir(all.dir);
+    return 0;
+}
+
+static void has(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" lacks \"%s\"", text, part);
+}
+
+static void file_has(const char *path, const char *part)
+{
+    char *text = (char *)test_read_file(test_in(all.dir, path), NULL);
+    has(text, part);
+    free(text);
+}
+
+static void same_files(const char *a, const char *b)
+{
+    size_t n, m;
+    unsigned char *x = test_read_file(test_in(all.dir, a), &n), *y = test_read_file(test_in(all.dir, b), &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+}
+
+static int lines_of(const char *path)
+{
+    char *text = (char *)test_read_file(test_in(all.dir, path), NULL);
+    int lines = 0;
+    for (const char *c = text; *c; c++)
+        lines += *c == '\n';
+    free(text);
+    return lines;
+}
+
+/* A number of the program's one line of output. */
+static double number_behind(const char *out, const char *label)
+{
+    has(out, label);
+    return strtod(strstr(out, label) + strlen(label), NULL);
+}
+
+/* ---- learning -------------------------------------------------------------------------------------- */
+
+static void head_learns(void **state)
+{
+    (void)state;
+    char *out, *err;
+    assert_int_equal(TRAIN_VIDEO(&out, &err, HEAD "--data set/odd.csv --out head --epochs %d", 60), 0);
+    has(err, "train: 1 of 19 clips left out: without frames");
+    has(err, "features: 30 clips computed, 0 from head/features.cache");
+    assert_true(number_behind(out, "validation accuracy ") > 0.6);
+    free(out);
+    free(err);
+    file_has("head/settings.json", "\"without frames\": 1");
+    file_has("head/settings.json", "\"lr\": \"0.029999999999999999\"");
+    assert_int_equal(lines_of("head/log.csv"), 61);
+    assert_int_equal(lines_of("head/scores.train.csv"), 19);
+    assert_int_equal(lines_of("head/scores.val.csv"), 7);
+    assert_int_equal(lines_of("head/scores.test.csv"), 7);
+    assert_int_equal(
+        test_run(&out, NULL, "cd %s && %s head/scores.test.csv", all.dir, test_program("evaluate")), 0);
+    free(out);
+}
+
+/* infer says of a clip what the score file says. */
+static void infer_opens_the_result(void **state)
+{
+    (void)state;
+    char *out;
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out opens --epochs %d", 5), 0);
+    char *scores = (char *)test_read_file(test_in(all.dir, "opens/scores.val.csv"), NULL);
+    char name[32], label[32], predicted[32];
+    assert_int_equal(sscanf(strchr(scores, '\n') + 1, "%31[^,],%31[^,],%31[^,]", name, label, predicted), 3);
+    assert_int_equal(test_run(&out, NULL,
+                              "cd %s && %s --quiet --json --video-weights opens/video.safetensors "
+                              "--frames set/clips/%s/frames",
+                              all.dir, test_program("infer"), name),
+                     0);
+    char *expected = test_text("\"valence\": \"%s\"", predicted);
+    has(out, expected);
+    has(out, "\"positive\"");
+    free(expected);
+    free(scores);
+    free(out);
+}
+
+static void head_overfits_sixteen_clips(void **state)
+{
+    (void)state;
+    char *out;
+    assert_int_equal(
+        TRAIN_VIDEO(&out, NULL, HEAD "--data set/sixteen.csv --out fit --val-split none --epochs %d --lr 0.1",
+                    300),
+        0);
+    assert_true(number_behind(out, "training accuracy ") > 0.999);
+    assert_true(number_behind(out, ", loss ") < 0.01);
+    free(out);
+}
+
+/* ---- features -------------------------------------------------------------------------------------- */
+
+/* Only what a cut-off cache lacks is computed again, and nothing where pictures and weights are the same;
+ * another number of frames and a changed picture are other features. */
+static void features_are_computed_once(void **state)
+{
+    (void)state;
+    char *err;
+    assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
+    has(err, "features: 30 clips computed, 0 from");
+    free(err);
+    assert_int_equal(test_run(NULL, NULL, "cd %s && cp once/video.safetensors before.safetensors", all.dir),
+                     0);
+    size_t size;
+    unsigned char *cache = test_read_file(test_in(all.dir, "once/features.cache"), &size);
+    test_write_file(test_in(all.dir, "once/features.cache"), cache,
+                    size / 2); /* a header and 14 whole records */
+    free(cache);
+    assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
+    has(err, "features: 16 clips computed, 14 from");
+    free(err);
+    same_files("once/video.safetensors", "before.safetensors");
+    assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
+    has(err, "features: 0 clips computed, 30 from");
+    free(err);
+    assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 3), 0);
+    has(err, "features: 30 clips computed, 0 from");
+    free(err);
+    assert_int_equal(test_run(NULL, NULL,
+                              "cd %s/set/clips && cp 1_2/frames/0001.png keep.png && "
+                              "cp 1_1/frames/0001.png 1_2/frames/0001.png",
+                              all.dir),
+                     0);
+    assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
+    has(err, "features: 1 clips computed, 29 from");
+    free(err);
+    assert_int_equal(test_run(NULL, NULL, "cd %s/set/clips && mv keep.png 1_2/frames/0001.png", all.dir), 0);
+}
+
+/* ---- going on -------------------------------------------------------------------------------------- */
+
+static void goes_on_bit_for_bit(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out straight --epochs 6 --threads %d", 1), 0);
+    for (int epochs = 2; epochs <= 6; epochs += 2)
+        assert_int_equal(TRAIN_VIDEO(NULL, NULL,
+                                     HEAD "--data set/manifest.csv --out parts --epochs %d --threads %d %s",
+                                     epochs, epochs / 2, epochs > 2 ? "--resume" : ""),
+                         0);
+    same_files("straight/video.checkpoint.safetensors", "parts/video.checkpoint.safetensors");
+    same_files("straight/video.safetensors", "parts/video.safetensors");
+    same_files("straight/scores.val.csv", "parts/scores.val.csv");
+    assert_int_equal(lines_of("parts/log.csv"), 7);
+    /* another number of threads from the very beginning, features included */
+    assert_int_equal(
+        TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out three --epochs 6 --threads %d", 3), 0);
+    same_files("straight/video.safetensors", "three/video.safetensors");
+    same_files("straight/features.cache", "three/features.cache");
+}
+
+static void a_signal_saves(void **state)
+{
+    (void)state;
+    enum { EPOCHS = 150 };
+    char *out, *err;
+    assert_int_equal(test_run(&out, &err,
+                              "cd %s && { %s " HEAD "--data set/manifest.csv --out cut --epochs %d & "
+                              "pid=$!; while [ ! -e cut/log.csv ]; do sleep 0.01; done; kill -INT $pid; "
+                              "wait $pid; echo status $?; }",
+                              all.dir, test_program("train-video"), EPOCHS),
+                     0);
+    has(out, "status 130");
+    has(err, "interrupted and saved");
+    free(out);
+    free(err);
+    assert_true(lines_of("cut/log.csv") < EPOCHS);
+    assert_int_equal(
+        TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out cut --epochs %d --resume", EPOCHS), 0);
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out whole --epochs %d", EPOCHS),
+                     0);
+    same_files("whole/video.checkpoint.safetensors", "cut/video.checkpoint.safetensors");
+    same_files("whole/video.safetensors", "cut/video.safetensors");
+}
+
+/* ---- mistakes -------------------------------------------------------------------------------------- */
+
+static void mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments;
+        int status;
+        const char *part;
+    } cases[] = {
+        {"--data set/manifest.csv --out x", 2, "expected --video-weights"},
+        {HEAD "--data set/manifest.csv", 2, "expected --data and --out"},
+        {HEAD "--data set/manifest.csv --out x --batch 0", 2, "batch"},
+        {HEAD "--data none.csv --out x", 1, "none.csv"},
+        {"--data set/manifest.csv --out x --video-weights none.safetensors", 1, "none.safetensors"},
+        {"--data set/manifest.csv --out x --video-weights a.safetensors", 1,
+         "audio where weights of the video network are expected"},
+        {"--data set/manifest.csv --out x --video-weights set/manifest.csv", 1, "manifest.csv"},
+        {HEAD "--data set/manifest.csv --out w.safetensors", 1, "w.safetensors: cannot be made"},
+        {HEAD "--data set/manifest.csv --out w.safetensors/x", 1, "cannot be made"},
+        {HEAD "--data set/manifest.csv --out x --val-split dev", 1, "dev"},
+        {HEAD "--data set/two.csv --out x --val-split none --quiet", 1,
+         "no clip of class positive in split train has frames"},
+        {HEAD "--data set/gone.csv --out x --val-split none", 1, "clips/9_9/frames"},
+        {HEAD "--data set/bad.csv --out x --val-split none", 1, "0.png"},
+    };
+    write_list("two.csv", "ne", 0,
+               "a,clips/1_1/frames,,neutral,train,,\nb,,clips/1_1/audio.wav,positive,train,,\n");
+    write_list("gone.csv", ",", 0,
+               "a,clips/1_1/frames,,neutral,train,,\nb,clips/9_9/frames,,positive,train,,\n");
+    write_list("bad.csv", ",", 0, "a,clips/1_1/frames,,neutral,train,,\nb,bad,,positive,train,,\n");
+    assert_int_equal(test_run(NULL, NULL, "cd %s/set && mkdir bad && echo no picture > bad/0.png", all.dir),
+                     0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        test_failure(all.dir, "train-video", cases[i].arguments, cases[i].status, cases[i].part);
+}
+
+/* Another run's checkpoint; a head that is gone; no room on the disk. */
+static void cannot_go_on(void **state)
+{
+    (void)state;
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out run --epochs %d", 1), 0);
+    test_failure(all.dir, "train-video",
+                 HEAD "--data set/manifest.csv --out run --resume --quiet --weight-decay 1", 1,
+                 "saved with set.weight-decay = 0, this run has 1");
+    test_failure(all.dir, "train-video",
+                 HEAD "--data set/sixteen.csv --val-split none --out run --resume --quiet", 1,
+                 "set.data-hash");
+    assert_int_equal(test_run(NULL, NULL, "cd %s && rm run/video.head.safetensors", all.dir), 0);
+    test_failure(all.dir, "train-video", HEAD "--data set/manifest.csv --out run --resume --quiet", 1,
+                 "video.head.safetensors is missing");
+    char *err;
+    assert_int_equal(test_run(NULL, &err,
+                              "cd %s && ulimit -f 8 && %s " HEAD "--data set/manifest.csv --out full --quiet",
+                              all.dir, test_program("train-video")),
+                     1);
+    has(err, "full/features.cache");
+    free(err);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(head_learns),
+        cmocka_unit_test(infer_opens_the_result),
+        cmocka_unit_test(head_overfits_sixteen_clips),
+        cmocka_unit_test(features_are_computed_once),
+        cmocka_unit_test(goes_on_bit_for_bit),
+        cmocka_unit_test(a_signal_saves),
+        cmocka_unit_test(mistakes),
+        cmocka_unit_test(cannot_go_on),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
