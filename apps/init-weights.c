@@ -96,23 +96,12 @@ static tn_status calibrate(tn_ctx *ctx, const arguments *args, tn_graph *graph, 
     return status;
 }
 
-/* "3,4,6,3" */
-static bool parse_blocks(const char *text, int blocks[NN_STAGES])
-{
-    int used = 0;
-    const int got = sscanf(text, "%4d,%4d,%4d,%4d%n", &blocks[0], &blocks[1], &blocks[2], &blocks[3], &used);
-    bool good = got == NN_STAGES && text[used] == '\0';
-    for (int i = 0; good && i < NN_STAGES; i++)
-        good = blocks[i] >= 1 && blocks[i] <= 64;
-    return good;
-}
-
 static tn_status make_video(tn_ctx *ctx, const arguments *args, const names *classes)
 {
     nn_video_config config = nn_video_defaults(classes->count);
     config.width = args->width;
     if (args->blocks)
-        parse_blocks(args->blocks, config.blocks);
+        video_blocks_parse(args->blocks, config.blocks);
     const nn_facts facts = {.kind = NN_VIDEO,
                             .classes = classes->count,
                             .class_name = classes->name,
@@ -218,7 +207,7 @@ static int check(const arguments *args)
         return cli_usage(name, "expected one of --classes and --num-classes");
     if (args->calibrate && args->audio)
         return cli_usage(name, "--calibrate is for a video network");
-    if (args->blocks && !parse_blocks(args->blocks, blocks))
+    if (args->blocks && !video_blocks_parse(args->blocks, blocks))
         return cli_usage(name, "--blocks cannot be '%s', expected four numbers from 1 to 64 between commas",
                          args->blocks);
     if (!nn_norm_parse(args->norm, &norm) || norm == NN_NORM_TRAIN)

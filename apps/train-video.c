@@ -1,28 +1,19 @@
 /* train-video: learns the video network, or only its head, from labelled clips. */
 #include "apps/common/predict.h"
-#include "apps/common/video_clips.h"
+#include "apps/common/train_scores.h"
+#include "apps/common/video_args.h"
+#include "apps/common/video_source.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-typedef struct arguments {
-    cmd_line cmd;             /* common options */
-    train_args train;         /* those of every training */
-    const char *weights;      /* --video-weights */
-    const char *test_split;   /* --test-split; it may be missing unless it was asked for */
-    int num_frames, size;     /* --num-frames, --size; 0: as the weights say */
-    double fps;               /* --fps; 0: as the weights say */
-    nn_train_options options; /* what all of it comes to */
-} arguments;
 
 enum { TRAIN, VAL, TEST, PARTS };
 
 /* A run in the making. */
 typedef struct job {
-    const arguments *args;           /* borrowed */
+    const video_args *args;          /* borrowed */
     tn_ctx *ctx;                     /* same */
     data_manifest manifest;          /* all clips */
     video_part part[PARTS];          /* name NULL: not there */
@@ -32,8 +23,12 @@ typedef struct job {
     uint64_t weights_hash;           /* of the bytes of --video-weights */
     train_settings settings;         /* resolved */
     float *class_weight;             /* or NULL */
-    tn_graph *graph;                 /* the head alone */
+    tn_graph *head_graph;            /* the new head alone, on features */
+    nn_network head_net;             /* its vars */
+    wt_file *file;                   /* weights that `graph` borrows, where it is a whole network; or NULL */
+    tn_graph *graph;                 /* what is trained: a whole network, or head_graph */
     nn_network net;                  /* its vars */
+    video_source source[PARTS];      /* clips for a whole network */
     nn_trainer *trainer;             /* run */
     nn_train_end end;                /* how it ended */
     char *model, *head, *checkpoint; /* paths */
@@ -52,7 +47,7 @@ static bool has_split(const data_manifest *manifest, const char *name)
 
 static tn_status read_parts(job *j)
 {
-    const arguments *a = j->args;
+    const video_args *a = j->args;
     const char *const name[PARTS] = {a->train.train_split, a->train.val_split, a->test_split};
     for (int i = 0; i < PARTS; i++) {
         video_part *p = &j->part[i];
@@ -102,14 +97,19 @@ static tn_status compute_features(job *j, nn_model *model)
 
 /* ---- settings -------------------------------------------------------------------------------------- */
 
-/* What the weights say of clips, unless an option says otherwise. */
+/* What is to be trained on what, `model` being NULL where there are no weights: what these say, unless an
+ * option says otherwise. */
 static tn_status take_facts(job *j, const nn_model *model)
 {
-    const arguments *a = j->args;
-    j->config = *nn_model_video(model);
+    const video_args *a = j->args;
+    j->config = model ? *nn_model_video(model) : nn_video_defaults(1);
     if (j->config.in_channels != 3)
         return tn_fail(j->ctx, TN_SHAPE, "%s: the network takes pictures of %d channels, expected 3",
                        a->weights, j->config.in_channels);
+    if (a->width > 0)
+        j->config.width = a->width;
+    if (a->blocks)
+        video_blocks_parse(a->blocks, j->config.blocks);
     j->config.classes = j->manifest.classes;
     j->take = clip_options(model, a->num_frames);
     if (a->size > 0)
@@ -144,12 +144,24 @@ static uint64_t hash_data(const job *j)
 
 static void settle(job *j)
 {
+    const video_args *a = j->args;
+    const int *block = j->config.blocks;
     train_settings *s = &j->settings;
+    char text[64];
+    const char *unfreeze = a->unfreeze ? wt_printable(a->unfreeze, text, sizeof text) : "none";
     train_set(s, "data-hash", "%016" PRIx64, hash_data(j));
     train_set(s, "weights-hash", "%016" PRIx64, j->weights_hash);
     train_set(s, "num-frames", "%d", j->take.frames);
     train_set(s, "size", "%d", j->take.width);
     train_set(s, "fps", "%.17g", j->take.fps);
+    train_set(s, "unfreeze", "%s", unfreeze);
+    if (a->unfreeze) {
+        train_set(s, "batch-norm", "%s", a->batch_norm);
+        train_set(s, "flip", "%d", a->flip);
+        train_set(s, "crop", "%.17g", a->crop);
+    }
+    train_set(s, "width", "%d", j->config.width);
+    train_set(s, "blocks", "%d,%d,%d,%d", block[0], block[1], block[2], block[3]);
     train_set_all(s, &j->args->train, &j->args->options, j->args->cmd.seed);
 }
 
@@ -159,13 +171,74 @@ static void settle(job *j)
 static tn_status make_head(job *j)
 {
     const int64_t size[2] = {TN_ANY, nn_video_features(&j->config)};
+    nn_network *net = &j->head_net;
+    TN_TRY(tn_graph_create(j->ctx, &j->head_graph));
+    net->input = net->features = tn_input(j->head_graph, "features", 2, size);
+    net->logits = nn_video_head(j->head_graph, net->input, &j->config);
+    tn_output(net->logits, "logits");
+    net->probabilities = tn_softmax(net->logits);
+    tn_output(net->probabilities, "probabilities");
+    return nn_init(j->head_graph, j->args->cmd.seed);
+}
+
+static tn_status copy_head(job *j, tn_graph *whole)
+{
+    for (int i = 0; i < tn_param_count(j->head_graph); i++) {
+        tn_var *from = tn_param_at(j->head_graph, i);
+        const tn_tensor in = tn_value(from), out = tn_value(tn_find(whole, tn_var_name(from)));
+        if (!out.data)
+            return TN_NOMEM;
+        tn_copy(&out, &in);
+    }
+    return TN_OK;
+}
+
+static bool is_below(const char *name, const char *prefix)
+{
+    const size_t n = strlen(prefix);
+    return strncmp(name, prefix, n) == 0 && (name[n] == '\0' || name[n] == '.');
+}
+
+/* Trains from --unfreeze on; parameters are in the order in which the clip meets them. */
+static tn_status unfreeze(job *j)
+{
+    const video_args *a = j->args;
+    const bool all = strcmp(a->unfreeze, "all") == 0, norm = strcmp(a->batch_norm, "train") == 0;
+    bool found = all;
+    tn_set_trainable(j->graph, "", false);
+    for (int i = 0; i < tn_param_count(j->graph); i++) {
+        const tn_var *param = tn_param_at(j->graph, i);
+        found = found || is_below(tn_var_name(param), a->unfreeze);
+        if (found && (norm || !tn_is_buffer(param)))
+            tn_set_trainable(j->graph, tn_var_name(param), true);
+    }
+    if (found)
+        return TN_OK;
+    char text[64];
+    return tn_fail(j->ctx, TN_RANGE,
+                   "--unfreeze %s: expected all, conv1, layer1, ... layer4, layer4.0, ... or %s",
+                   wt_printable(a->unfreeze, text, sizeof text), j->config.head);
+}
+
+static tn_status make_network(job *j)
+{
+    TN_TRY(make_head(j));
+    if (!j->args->unfreeze) {
+        j->graph = j->head_graph;
+        j->net = j->head_net;
+        return TN_OK;
+    }
     TN_TRY(tn_graph_create(j->ctx, &j->graph));
-    j->net.input = j->net.features = tn_input(j->graph, "features", 2, size);
-    j->net.logits = nn_video_head(j->graph, j->net.input, &j->config);
-    tn_output(j->net.logits, "logits");
-    j->net.probabilities = tn_softmax(j->net.logits);
-    tn_output(j->net.probabilities, "probabilities");
-    return nn_init(j->graph, j->args->cmd.seed);
+    j->net = nn_video_build(j->graph, &j->config);
+    TN_TRY(tn_graph_check(j->graph));
+    if (j->args->weights) {
+        TN_TRY(wt_open(j->ctx, j->args->weights, &j->file));
+        TN_TRY(nn_bind(j->graph, j->file, j->config.head));
+        TN_TRY(copy_head(j, j->graph));
+    } else {
+        TN_TRY(nn_init(j->graph, j->args->cmd.seed));
+    }
+    return unfreeze(j);
 }
 
 static tn_status make_trainer(job *j)
@@ -188,24 +261,29 @@ static tn_status fill_features(void *arg, size_t clip, int64_t step, const tn_te
     return TN_OK;
 }
 
-static nn_clips clips_of(const job *j, video_part *p)
+static nn_clips clips_of(job *j, int part)
 {
+    video_part *p = &j->part[part];
     nn_clips clips = {.count = p->count.clips, .label = p->label, .fill = fill_features, .arg = p};
     clips.size[0] = nn_video_features(&j->config);
+    if (j->args->unfreeze) {
+        const int64_t size[4] = {3, j->take.frames, j->take.height, j->take.width};
+        memcpy(clips.size, size, sizeof size);
+        clips.fill = video_source_fill;
+        clips.arg = &j->source[part];
+    }
     return clips;
 }
 
 /* ---- results --------------------------------------------------------------------------------------- */
 
 /* The head of the best epoch so far: small, so that it can be saved as often as there is a better one. */
-static tn_status save_head(void *arg, const nn_epoch *e)
+static tn_status save_head(job *j)
 {
-    (void)e;
-    job *j = arg;
     wt_tensor tensor[4];
-    const int count = tn_param_count(j->graph);
+    const int count = tn_param_count(j->head_graph);
     for (int i = 0; i < count && i < 4; i++) {
-        const tn_var *param = tn_param_at(j->graph, i);
+        const tn_var *param = tn_param_at(j->head_graph, i);
         tensor[i] = (wt_tensor){.name = tn_var_name(param),
                                 .dtype = WT_F32,
                                 .rank = tn_var_rank(param),
@@ -220,9 +298,9 @@ static tn_status load_head(job *j)
 {
     wt_file *file;
     TN_TRY(nn_checkpoint_open(j->ctx, j->head, &file));
-    tn_status status = nn_bind(j->graph, file, NULL);
-    for (int i = 0; status == TN_OK && i < tn_param_count(j->graph); i++)
-        if (!tn_value(tn_param_at(j->graph, i)).data) /* a copy, which outlives the file */
+    tn_status status = nn_bind(j->head_graph, file, NULL);
+    for (int i = 0; status == TN_OK && i < tn_param_count(j->head_graph); i++)
+        if (!tn_value(tn_param_at(j->head_graph, i)).data) /* a copy, which outlives the file */
             status = TN_NOMEM;
     wt_close(file);
     return status;
@@ -230,13 +308,6 @@ static tn_status load_head(job *j)
 
 static tn_status save_network(job *j, tn_graph *whole)
 {
-    for (int i = 0; i < tn_param_count(j->graph); i++) {
-        tn_var *from = tn_param_at(j->graph, i);
-        const tn_tensor in = tn_value(from), out = tn_value(tn_find(whole, tn_var_name(from)));
-        if (!out.data)
-            return TN_NOMEM;
-        tn_copy(&out, &in);
-    }
     const nn_train_progress p = nn_trainer_progress(j->trainer);
     wt_meta more[sizeof j->settings.pair / sizeof j->settings.pair[0] + 3];
     char epoch[24], accuracy[32];
@@ -265,70 +336,93 @@ static tn_status assemble(job *j)
         status = nn_bind(whole, file, j->config.head);
     }
     if (status == TN_OK)
+        status = copy_head(j, whole);
+    if (status == TN_OK)
         status = save_network(j, whole);
     tn_graph_destroy(whole);
     wt_close(file);
     return status;
 }
 
-/* What the best head says of a clip. */
-static tn_status score(job *j, tn_plan *plan, const video_part *p, size_t clip, nn_score *out, double *value)
+static tn_status better(void *arg, const nn_epoch *e)
 {
-    const data_item *item = video_part_item(p, clip);
-    const int classes = j->config.classes;
-    const int64_t size[2] = {1, nn_video_features(&j->config)};
-    const tn_tensor in = tn_view(p->features + clip * (size_t)size[1], 2, size),
-                    input = tn_plan_value(plan, j->net.input);
-    tn_copy(&input, &in);
-    tn_plan_forward(plan);
-    const float *probability = tn_plan_value(plan, j->net.probabilities).data;
-    for (int i = 0; i < classes; i++)
-        value[i] = (double)probability[i];
-    *out = (nn_score){.name = item->name,
-                      .label = item->label,
-                      .source = item->source ? item->source : "",
-                      .faces = item->faces,
-                      .split = item->split,
-                      .probability = value};
-    nn_largest(probability, classes, 1, &out->predicted);
+    (void)e;
+    job *j = arg;
+    return j->args->unfreeze ? save_network(j, j->graph) : save_head(j);
+}
+
+/* ---- scores ---------------------------------------------------------------------------------------- */
+
+/* What answers: the plan, or the model. */
+typedef struct scorer {
+    job *job;        /* borrowed */
+    int part;        /* whose clips */
+    tn_plan *plan;   /* of the head, for features */
+    nn_model *model; /* the whole network that was saved, for frames */
+} scorer;
+
+static tn_status run_model(const scorer *by, size_t clip, tn_tensor *out)
+{
+    job *j = by->job;
+    unsigned char *rgb;
+    nn_result result;
+    TN_TRY(video_source_frames(&j->source[by->part], clip, &rgb));
+    const data_clip frames = {rgb, j->take.frames, j->take.height, j->take.width};
+    TN_TRY(clip_run_video(j->ctx, by->model, &frames, &result));
+    *out = result.probabilities;
     return TN_OK;
 }
 
-static tn_status score_part(job *j, tn_plan *plan, const video_part *p, const char *name)
+static void run_head(const scorer *by, size_t clip, tn_tensor *out)
 {
-    const size_t classes = (size_t)j->config.classes, clips = p->count.clips;
+    const job *j = by->job;
+    const tn_tensor input = tn_plan_value(by->plan, j->head_net.input);
+    const tn_tensor in = tn_view(j->part[by->part].features + clip * (size_t)input.size[1], 2, input.size);
+    tn_copy(&input, &in);
+    tn_plan_forward(by->plan);
+    *out = tn_plan_value(by->plan, j->head_net.probabilities);
+}
+
+static tn_status ask(void *arg, size_t clip, double *probability)
+{
+    const scorer *by = arg;
+    tn_tensor out;
+    if (by->model)
+        TN_TRY(run_model(by, clip, &out));
+    else
+        run_head(by, clip, &out);
+    for (int i = 0; i < by->job->config.classes; i++)
+        probability[i] = (double)out.data[i];
+    return TN_OK;
+}
+
+static tn_status score_part(scorer *by, int part, const char *name)
+{
+    job *j = by->job;
     char *path = train_path(j->ctx, j->args->train.out, name);
-    size_t values = 0;
-    const bool fits = tn_mul_size(clips, classes, &values);
-    double *value = fits ? tn_alloc(j->ctx, values, sizeof *value) : NULL;
-    nn_score *row = tn_zalloc(j->ctx, clips, sizeof *row);
-    tn_status status = path && value && row ? TN_OK : tn_fail(j->ctx, TN_NOMEM, "no room for scores");
-    for (size_t i = 0; status == TN_OK && i < clips; i++)
-        status = score(j, plan, p, i, &row[i], value + i * classes);
-    const nn_scores scores = {.classes = j->config.classes,
-                              .class_name = (const char **)j->manifest.class_name,
-                              .count = clips,
-                              .row = row};
-    if (status == TN_OK)
-        status = nn_scores_write(j->ctx, path, &scores);
-    tn_free(j->ctx, row);
-    tn_free(j->ctx, value);
+    if (!path)
+        return TN_NOMEM;
+    by->part = part;
+    const tn_status status = train_save_scores(j->ctx, path, &j->manifest, &j->part[part].selection, ask, by);
     tn_free(j->ctx, path);
     return status;
 }
 
+/* Of the epoch that is kept. */
 static tn_status save_scores(job *j)
 {
+    static const char *const name[PARTS] = {"scores.train.csv", "scores.val.csv", "scores.test.csv"};
+    const nn_model_options whole = {.kind = NN_VIDEO};
     const tn_plan_options options = {.mode = TN_INFERENCE};
     const tn_input_shape shape = {.name = "features", .size = {1, nn_video_features(&j->config)}};
-    tn_plan *plan;
-    TN_TRY(tn_plan_create(j->graph, &options, &shape, 1, &plan));
-    static const char *const name[PARTS] = {"scores.train.csv", "scores.val.csv", "scores.test.csv"};
-    tn_status status = TN_OK;
-    for (int i = 0; i < PARTS && status == TN_OK; i++)
+    scorer by = {.job = j};
+    tn_status status = j->args->unfreeze ? nn_model_open(j->ctx, j->model, &whole, &by.model)
+                                         : tn_plan_create(j->head_graph, &options, &shape, 1, &by.plan);
+    for (int i = 0; status == TN_OK && i < PARTS; i++)
         if (j->part[i].name)
-            status = score_part(j, plan, &j->part[i], name[i]);
-    tn_plan_destroy(plan);
+            status = score_part(&by, i, name[i]);
+    nn_model_close(by.model);
+    tn_plan_destroy(by.plan);
     return status;
 }
 
@@ -347,23 +441,40 @@ static tn_status name_files(job *j)
     return j->model && j->head && j->checkpoint && j->log && j->json && j->cache ? TN_OK : TN_NOMEM;
 }
 
+static tn_status open_sources(job *j)
+{
+    const video_args *a = j->args;
+    size_t memory = (size_t)a->memory << 20;
+    for (int i = 0; i < PARTS; i++) {
+        if (!j->part[i].name)
+            continue;
+        const video_source_options options = {&j->take, memory, a->cmd.seed, a->flip, a->crop, a->cmd.quiet};
+        TN_TRY(video_source_open(j->ctx, &j->part[i], &options, &j->source[i]));
+        const size_t used = video_clip_bytes(&j->take) * j->part[i].count.clips;
+        memory -= used < memory ? used : memory;
+    }
+    return TN_OK;
+}
+
 static tn_status prepare_clips(job *j, nn_model *model)
 {
     TN_TRY(take_facts(j, model));
     j->weights_hash = NN_HASH_BEGIN;
-    TN_TRY(video_hash_file(j->ctx, j->args->weights, &j->weights_hash));
+    if (model)
+        TN_TRY(video_hash_file(j->ctx, j->args->weights, &j->weights_hash));
     TN_TRY(read_parts(j));
-    return compute_features(j, model);
+    return j->args->unfreeze ? open_sources(j) : compute_features(j, model);
 }
 
 static tn_status prepare(job *j)
 {
-    const arguments *a = j->args;
+    const video_args *a = j->args;
     const nn_model_options options = {.kind = NN_VIDEO, .nameless = true};
-    nn_model *model;
+    nn_model *model = NULL;
     TN_TRY(name_files(j));
     TN_TRY(data_manifest_read(j->ctx, a->train.data, NULL, &j->manifest));
-    TN_TRY(nn_model_open(j->ctx, a->weights, &options, &model));
+    if (a->weights)
+        TN_TRY(nn_model_open(j->ctx, a->weights, &options, &model));
     const tn_status status = prepare_clips(j, model);
     nn_model_close(model);
     if (status != TN_OK || j->end == NN_TRAIN_INTERRUPTED)
@@ -376,7 +487,7 @@ static tn_status prepare(job *j)
         train_balance(split->of_class, j->manifest.classes, split->clips, j->class_weight);
     }
     settle(j);
-    TN_TRY(make_head(j));
+    TN_TRY(make_network(j));
     return make_trainer(j);
 }
 
@@ -393,9 +504,9 @@ static tn_status go_on(const job *j)
     const nn_train_progress p = nn_trainer_progress(j->trainer);
     cmd_note(&j->args->cmd, "going on after step %lld of epoch %lld", (long long)p.batch,
              (long long)p.epoch + 1);
-    if (p.best_epoch && access(j->head, R_OK) != 0)
-        return tn_fail(j->ctx, TN_IO, "%s is missing, the head of epoch %lld", j->head,
-                       (long long)p.best_epoch);
+    const char *best = j->args->unfreeze ? j->model : j->head;
+    if (p.best_epoch && access(best, R_OK) != 0)
+        return tn_fail(j->ctx, TN_IO, "%s is missing, the best of epoch %lld", best, (long long)p.best_epoch);
     return TN_OK;
 }
 
@@ -426,31 +537,36 @@ static tn_status train(job *j)
         return TN_OK;
     TN_TRY(go_on(j));
     TN_TRY(save_settings(j));
-    const nn_clips clips = clips_of(j, &j->part[TRAIN]), val = clips_of(j, &j->part[VAL]);
+    const nn_clips clips = clips_of(j, TRAIN), val = clips_of(j, VAL);
     train_run run = {.ctx = j->ctx,
                      .cmd = &j->args->cmd,
                      .trainer = j->trainer,
                      .log_path = j->log,
                      .epochs = j->args->train.epochs,
-                     .save = save_head,
+                     .save = better,
                      .arg = j};
     const tn_status status = train_go(&run, &clips, j->part[VAL].name ? &val : NULL,
                                       nn_trainer_progress(j->trainer).epoch, &j->end);
     if (!nn_trainer_progress(j->trainer).best_epoch)
         return status;
     /* After a failure, too, the best head makes a network. */
-    const tn_status saved = assemble(j);
+    const tn_status saved = j->args->unfreeze ? TN_OK : assemble(j);
     if (status != TN_OK || saved != TN_OK)
         return status != TN_OK ? status : saved;
-    return save_scores(j);
+    return j->end == NN_TRAIN_INTERRUPTED ? TN_OK : save_scores(j);
 }
 
 static void free_job(job *j)
 {
     nn_trainer_destroy(j->trainer);
-    tn_graph_destroy(j->graph);
-    for (int i = 0; i < PARTS; i++)
+    if (j->graph != j->head_graph)
+        tn_graph_destroy(j->graph);
+    tn_graph_destroy(j->head_graph);
+    wt_close(j->file);
+    for (int i = 0; i < PARTS; i++) {
+        video_source_close(&j->source[i]);
         video_part_free(j->ctx, &j->part[i]);
+    }
     tn_free(j->ctx, j->class_weight);
     char *const path[] = {j->model, j->head, j->checkpoint, j->log, j->json, j->cache};
     for (size_t i = 0; i < sizeof path / sizeof *path; i++)
@@ -472,69 +588,10 @@ static int run(tn_ctx *ctx, void *arg)
     return status;
 }
 
-/* ---- command line ---------------------------------------------------------------------------------- */
-
-static int parse(arguments *a, int argc, char **argv)
-{
-    cmd_option options[TRAIN_OPTIONS + 8];
-    int count = train_options_of(&a->train, options);
-    const cmd_option own[] = {
-        cmd_text("video-weights", "FILE", "the network to begin with", &a->weights),
-        cmd_text("test-split", "NAME",
-                 "clips that are only scored, if there are any; none: no\n(default: test)", &a->test_split),
-        cmd_int("num-frames", "N", "frames of a clip (default: as the weights say, else 10)", &a->num_frames,
-                1, 4096),
-        cmd_int("size", "N", "height and width of a frame (default: as the weights\nsay, else 224)", &a->size,
-                8, 1024),
-        cmd_number("fps", "F",
-                   "of video files: frames a second (default: as the weights\nsay, else spread evenly)",
-                   &a->fps, 1e-3, 1e3),
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        options[count++] = own[i];
-    a->cmd = (cmd_line){
-        .program = "train-video",
-        .usage = "--data PATH --out DIR --video-weights FILE [options]",
-        .about =
-            "Learns a new head of the video network from labelled clips: video.safetensors in --out is\n"
-            "what infer opens, log.csv has a line for each epoch. Defaults are those of Pinto et al. 2020.\n"
-            "A run that is interrupted saves, says so and exits with 130.",
-        .options = options,
-        .option_count = count,
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_QUIET,
-    };
-    const int status = cmd_parse(&a->cmd, argc, argv);
-    a->cmd.options = NULL; /* they end here */
-    return status;
-}
-
-static int check(arguments *a)
-{
-    const int status = train_check(a->cmd.program, &a->train, &a->options);
-    if (status != CMD_GO)
-        return status;
-    if (!a->weights)
-        return cli_usage(a->cmd.program, "expected --video-weights");
-    return CMD_GO;
-}
-
 int main(int argc, char **argv)
 {
     cli_start();
-    arguments a = {.train = {.train_split = "train",
-                             .val_split = "val",
-                             .epochs = 250,
-                             .batch = 32,
-                             .patience = 0,
-                             .optimizer = "adam",
-                             .schedule = "constant",
-                             .lr = 1e-5,
-                             .momentum = 0.9,
-                             .step_every = 30,
-                             .step_factor = 0.1},
-                   .test_split = "test"};
-    int status = parse(&a, argc, argv);
-    if (status == CMD_GO)
-        status = check(&a);
+    video_args a;
+    int status = video_args_parse(&a, argc, argv);
     return status == CMD_GO ? cmd_run(&a.cmd, run, &a) : status;
 }

@@ -80,6 +80,16 @@ data_video_options clip_options(const nn_model *video, int num_frames)
     return take;
 }
 
+bool video_blocks_parse(const char *text, int blocks[NN_STAGES])
+{
+    int used = 0;
+    const int got = sscanf(text, "%4d,%4d,%4d,%4d%n", &blocks[0], &blocks[1], &blocks[2], &blocks[3], &used);
+    bool good = got == NN_STAGES && text[used] == '\0';
+    for (int i = 0; good && i < NN_STAGES; i++)
+        good = blocks[i] >= 1 && blocks[i] <= 64;
+    return good;
+}
+
 tn_status clip_read_frames(tn_ctx *ctx, const clip_source *source, const data_video_options *options,
                            data_clip *out)
 {

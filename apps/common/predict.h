@@ -23,6 +23,9 @@ clip_source clip_source_of(const char *path);
  * that is not 0, else 10 frames of 224 x 224. */
 data_video_options clip_options(const nn_model *video, int num_frames);
 
+/* Reads blocks of each stage as text, "3,4,6,3", 1 to 64 each; false where it is another text. */
+bool video_blocks_parse(const char *text, int blocks[NN_STAGES]);
+
 /* The frames of a clip, one of source->frames and source->video being there. Fails as the functions of data.h
  * do. */
 tn_status clip_read_frames(tn_ctx *ctx, const clip_source *source, const data_video_options *options,

@@ -2,17 +2,22 @@
  * bit for bit, and what is wrong is told. */
 #include "tests/common/files.h"
 #include "tests/common/programs.h"
+#include "weights/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static struct {
-    char *dir; /* with everything below */
+    char *dir;   /* with everything below */
+    tn_ctx *ctx; /* to read weights with */
 } all;
 
 /* Short runs of the head of a small network. */
 #define HEAD "--video-weights w.safetensors --lr 0.03 --batch 5 "
+
+/* All of a small network, from random weights. */
+#define WHOLE "--width 4 --blocks 1,1,1,1 --size 32 --num-frames 4 --batch 6 --lr 0.003 "
 
 #define TRAIN_VIDEO(out, err, format, ...)                                                                   \
     test_run((out), (err), "cd %s && %s " format, all.dir, test_program("train-video"), __VA_ARGS__)
@@ -45,6 +50,7 @@ static int set_up(void **state)
 {
     (void)state;
     all.dir = test_make_dir();
+    assert_int_equal(tn_ctx_create(NULL, &all.ctx), TN_OK);
     assert_int_equal(test_run(NULL, NULL,
                               "cd %s && %s --set 10 --seed 5 --right 1 --right-sound 1 --fps 2 --seconds 2 "
                               "--size 64x48 set && %s --video w.safetensors --num-classes 5 --width 4 "
@@ -62,6 +68,7 @@ static int tear_down(void **state)
 {
     (void)state;
     test_remove_dir(all.dir);
+    tn_ctx_destroy(all.ctx);
     return 0;
 }
 
@@ -163,6 +170,100 @@ static void head_overfits_sixteen_clips(void **state)
     free(out);
 }
 
+/* Random weights and augmentation; with all cues right, better than chance on unseen clips. */
+static void a_new_network_learns(void **state)
+{
+    (void)state;
+    char *out;
+    assert_int_equal(
+        TRAIN_VIDEO(&out, NULL, WHOLE "--data set/manifest.csv --out new --epochs %d --flip --crop 0.8", 40),
+        0);
+    assert_true(number_behind(out, "validation accuracy ") > 0.6);
+    free(out);
+    assert_int_equal(lines_of("new/scores.test.csv"), 7);
+    assert_int_equal(test_run(&out, NULL,
+                              "cd %s && %s --quiet --json --video-weights new/video.safetensors "
+                              "--frames set/clips/1_1/frames",
+                              all.dir, test_program("infer")),
+                     0);
+    has(out, "\"status\": \"ok\"");
+    free(out);
+}
+
+static void a_whole_network_overfits_sixteen_clips(void **state)
+{
+    (void)state;
+    char *out;
+    assert_int_equal(TRAIN_VIDEO(&out, NULL,
+                                 WHOLE "--data set/sixteen.csv --out fit2 --val-split none --batch 16 "
+                                       "--lr 0.01 --epochs %d --schedule cosine",
+                                 120),
+                     0);
+    assert_true(number_behind(out, ", loss ") < 0.01);
+    free(out);
+}
+
+/* ---- layers ---------------------------------------------------------------------------------------- */
+
+/* The values of a tensor, for free(). */
+static float *values_of(const char *path, const char *name, size_t *count)
+{
+    wt_file *weights;
+    assert_int_equal(wt_open(all.ctx, test_in(all.dir, path), &weights), TN_OK);
+    const wt_entry *entry = wt_find(weights, name);
+    assert_non_null(entry);
+    *count = entry->count;
+    float *values = calloc(entry->count, sizeof *values);
+    assert_non_null(values);
+    assert_int_equal(wt_read(all.ctx, weights, entry, values, entry->count), TN_OK);
+    wt_close(weights);
+    return values;
+}
+
+/* Whether the tensor has other values in `path` than in the weights to begin with. */
+static bool changed(const char *path, const char *name)
+{
+    size_t n, m;
+    float *before = values_of("w.safetensors", name, &n), *after = values_of(path, name, &m);
+    assert_int_equal(n, m);
+    const bool differs = memcmp(before, after, n * sizeof *before) != 0;
+    free(before);
+    free(after);
+    return differs;
+}
+
+/* From the named layer on everything changes, and nothing before it; statistics only in the trained mode. */
+static void trains_from_a_layer_on(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *unfreeze, *norm, *same, *other, *statistics;
+    } cases[] = {
+        {"layer4", "train", "layer3.0.conv3.weight", "layer4.0.conv1.weight", "layer4.0.bn1.running_mean"},
+        {"layer4", "frozen", "layer3.0.bn3.running_var", "layer4.0.bn1.weight", NULL},
+        {"layer4.0.conv3", "train", "layer4.0.conv2.weight", "layer4.0.conv3.weight",
+         "layer4.0.bn3.running_var"},
+        {"all", "frozen", NULL, "conv1.weight", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(TRAIN_VIDEO(NULL, NULL,
+                                     HEAD "--data set/manifest.csv --out deep%zu --epochs 1 --unfreeze %s "
+                                          "--batch-norm %s",
+                                     i, cases[i].unfreeze, cases[i].norm),
+                         0);
+        char *path = test_text("deep%zu/video.safetensors", i);
+        assert_true(changed(path, cases[i].other));
+        if (cases[i].same)
+            assert_false(changed(path, cases[i].same));
+        if (cases[i].statistics)
+            assert_true(changed(path, cases[i].statistics));
+        else
+            assert_false(changed(path, "layer4.0.bn1.running_mean"));
+        assert_false(changed(path, "bn1.running_mean"));
+        free(path);
+    }
+}
+
 /* ---- features -------------------------------------------------------------------------------------- */
 
 /* Only what a cut-off cache lacks is computed again, and nothing where pictures and weights are the same;
@@ -225,6 +326,26 @@ static void goes_on_bit_for_bit(void **state)
     same_files("straight/features.cache", "three/features.cache");
 }
 
+/* Augmentation, threads, what is kept in memory and interruptions change nothing. */
+static void a_whole_network_goes_on_bit_for_bit(void **state)
+{
+    (void)state;
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL,
+                                 WHOLE "--data set/manifest.csv --out whole1 --flip --crop 0.7 --epochs %d "
+                                       "--threads 1",
+                                 3),
+                     0);
+    for (int epochs = 1; epochs <= 3; epochs++)
+        assert_int_equal(TRAIN_VIDEO(NULL, NULL,
+                                     WHOLE "--data set/manifest.csv --out whole2 --flip --crop 0.7 "
+                                           "--epochs %d --threads %d --memory %d %s",
+                                     epochs, epochs, epochs == 2 ? 0 : 100, epochs > 1 ? "--resume" : ""),
+                         0);
+    same_files("whole1/video.checkpoint.safetensors", "whole2/video.checkpoint.safetensors");
+    same_files("whole1/video.safetensors", "whole2/video.safetensors");
+    same_files("whole1/scores.val.csv", "whole2/scores.val.csv");
+}
+
 static void a_signal_saves(void **state)
 {
     (void)state;
@@ -259,8 +380,17 @@ static void mistakes(void **state)
         int status;
         const char *part;
     } cases[] = {
-        {"--data set/manifest.csv --out x", 2, "expected --video-weights"},
+        {"--data set/manifest.csv --out x", 2, "expected one of --video-weights"},
         {HEAD "--data set/manifest.csv", 2, "expected --data and --out"},
+        {HEAD "--data set/manifest.csv --out x --width 4", 2, "expected one of --video-weights and --width"},
+        {HEAD "--data set/manifest.csv --out x --flip", 2, "want --unfreeze"},
+        {HEAD "--data set/manifest.csv --out x --batch-norm no", 2, "--batch-norm no"},
+        {HEAD "--data set/manifest.csv --out x --unfreeze layer9", 1, "--unfreeze layer9: expected all"},
+        {"--data set/manifest.csv --out x --width 4 --blocks 1,2,3", 2, "--blocks 1,2,3"},
+        {"--data set/manifest.csv --out x --width 4 --unfreeze layer4", 2, "all of a new network"},
+        {"--data set/manifest.csv --out x --width 4 --batch-norm frozen", 2, "no statistics"},
+        {WHOLE "--data set/manifest.csv --out x --lr 1e3 --optimizer sgd --epochs 9 --quiet", 1,
+         "not a finite number"},
         {HEAD "--data set/manifest.csv --out x --batch 0", 2, "batch"},
         {HEAD "--data none.csv --out x", 1, "none.csv"},
         {"--data set/manifest.csv --out x --video-weights none.safetensors", 1, "none.safetensors"},
@@ -315,8 +445,12 @@ int main(void)
         cmocka_unit_test(head_learns),
         cmocka_unit_test(infer_opens_the_result),
         cmocka_unit_test(head_overfits_sixteen_clips),
+        cmocka_unit_test(a_new_network_learns),
+        cmocka_unit_test(a_whole_network_overfits_sixteen_clips),
+        cmocka_unit_test(trains_from_a_layer_on),
         cmocka_unit_test(features_are_computed_once),
         cmocka_unit_test(goes_on_bit_for_bit),
+        cmocka_unit_test(a_whole_network_goes_on_bit_for_bit),
         cmocka_unit_test(a_signal_saves),
         cmocka_unit_test(mistakes),
         cmocka_unit_test(cannot_go_on),
