@@ -1,6 +1,7 @@
 /* train-audio: learns the audio network from labelled clips. */
 #include "apps/common/sounds.h"
 #include "apps/common/train.h"
+#include "apps/common/train_scores.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -237,14 +238,24 @@ static void settle(job *j)
 
 /* ---- scores ---------------------------------------------------------------------------------------- */
 
+/* Who is asked about which clips. */
+typedef struct asked {
+    const job *job;
+    const part *part;
+    nn_model *model; /* of the epoch that is kept */
+} asked;
+
 /* What the kept model says of one clip. */
-static tn_status score_clip(const job *j, nn_model *model, const part *p, size_t i, double *probability)
+static tn_status score_clip(void *arg, size_t i, double *probability)
 {
+    const asked *ask = arg;
+    const job *j = ask->job;
+    const part *p = ask->part;
     tn_tensor input, lengths;
     nn_result result;
-    TN_TRY(nn_audio_prepare(model, 1, p->steps[i], &input, &lengths));
+    TN_TRY(nn_audio_prepare(ask->model, 1, p->steps[i], &input, &lengths));
     memcpy(input.data, p->input[i], (size_t)p->steps[i] * (size_t)j->width * sizeof *input.data);
-    TN_TRY(nn_model_run(model, &result));
+    TN_TRY(nn_model_run(ask->model, &result));
     for (int c = 0; c < j->manifest.classes; c++)
         probability[c] = (double)result.probabilities.data[c];
     return TN_OK;
@@ -252,32 +263,8 @@ static tn_status score_clip(const job *j, nn_model *model, const part *p, size_t
 
 static tn_status score_part(const job *j, nn_model *model, const part *p, const char *path)
 {
-    const size_t n = p->selection.count, classes = (size_t)j->manifest.classes;
-    nn_score *row = tn_zalloc(j->ctx, n, sizeof *row);
-    double *probability = tn_alloc(j->ctx, n * classes, sizeof *probability);
-    tn_status status = row && probability ? TN_OK : TN_NOMEM;
-    for (size_t i = 0; status == TN_OK && i < n; i++) {
-        const data_item *item = &j->manifest.item[p->selection.index[i]];
-        row[i] = (nn_score){.name = item->name,
-                            .label = item->label,
-                            .source = item->source ? item->source : "",
-                            .faces = item->faces,
-                            .split = p->name,
-                            .probability = probability + i * classes};
-        status = score_clip(j, model, p, i, probability + i * classes);
-        for (size_t c = 1; status == TN_OK && c < classes; c++)
-            if (row[i].probability[c] > row[i].probability[row[i].predicted])
-                row[i].predicted = (int)c;
-    }
-    const nn_scores scores = {.classes = j->manifest.classes,
-                              .class_name = (const char **)j->manifest.class_name,
-                              .count = n,
-                              .row = row};
-    if (status == TN_OK)
-        status = nn_scores_write(j->ctx, path, &scores);
-    tn_free(j->ctx, row);
-    tn_free(j->ctx, probability);
-    return status;
+    asked ask = {j, p, model};
+    return train_save_scores(j->ctx, path, &j->manifest, &p->selection, score_clip, &ask);
 }
 
 /* Of the epoch that is kept. */
