@@ -85,39 +85,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void has(const char *text, const char *part)
-{
-    if (!strstr(text, part))
-        fail_msg("\"%s\" lacks \"%s\"", text, part);
-}
-
-static void file_has(const char *path, const char *part)
-{
-    char *text = (char *)test_read_file(test_in(all.dir, path), NULL);
-    has(text, part);
-    free(text);
-}
-
-static void same_files(const char *a, const char *b)
-{
-    size_t n, m;
-    unsigned char *x = test_read_file(test_in(all.dir, a), &n), *y = test_read_file(test_in(all.dir, b), &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x);
-    free(y);
-}
-
-static int lines_of(const char *path)
-{
-    char *text = (char *)test_read_file(test_in(all.dir, path), NULL);
-    int lines = 0;
-    for (const char *c = text; *c; c++)
-        lines += *c == '\n';
-    free(text);
-    return lines;
-}
-
 /* ---- learning -------------------------------------------------------------------------------------- */
 
 /* The scores are those of the epoch that was kept: all of validation is told right, as the program said. */
@@ -150,20 +117,20 @@ static void learns_tones(void **state)
     assert_int_equal(
         TRAIN_AUDIO(&out, &err, "--data list.csv --out learnt --patience 0 --dropout 0 --epochs %d", 40), 0);
     assert_string_equal(err, "");
-    has(out, "learnt/audio.safetensors: ");
-    has(out, "validation accuracy 1.0000");
+    test_has(out, "learnt/audio.safetensors: ");
+    test_has(out, "validation accuracy 1.0000");
     free(out);
     free(err);
-    file_has("learnt/settings.json", "\"positive\": 8");
-    file_has("learnt/settings.json", "\"lr\": \"0.01\"");
-    file_has("learnt/log.csv",
-             "epoch,loss,accuracy,uar,val_loss,val_accuracy,val_uar,learning_rate,seconds\n1,");
+    test_file_has(all.dir, "learnt/settings.json", "\"positive\": 8");
+    test_file_has(all.dir, "learnt/settings.json", "\"lr\": \"0.01\"");
+    test_file_has(all.dir, "learnt/log.csv",
+                  "epoch,loss,accuracy,uar,val_loss,val_accuracy,val_uar,learning_rate,seconds\n1,");
     assert_int_equal(test_run(&out, NULL,
                               "cd %s && %s --quiet --json --audio-weights learnt/audio.safetensors "
                               "--audio 26.wav",
                               all.dir, test_program("infer")),
                      0);
-    has(out, "\"valence\": \"negative\"");
+    test_has(out, "\"valence\": \"negative\"");
     free(out);
     scores_agree();
 }
@@ -175,13 +142,13 @@ static void leaves_out_and_tells(void **state)
     assert_int_equal(
         TRAIN_AUDIO(NULL, &err, "--data odd.csv --out odd --epochs %d --class-weights --schedule cosine", 2),
         0);
-    has(err, "train: 1 of 27 clips left out: silent");
-    has(err, "train: 1 of 27 clips left out: shorter than a window");
-    has(err, "train: 1 of 27 clips left out: without sound");
-    has(err, "val: 1 of 10 clips left out: silent");
+    test_has(err, "train: 1 of 27 clips left out: silent");
+    test_has(err, "train: 1 of 27 clips left out: shorter than a window");
+    test_has(err, "train: 1 of 27 clips left out: without sound");
+    test_has(err, "val: 1 of 10 clips left out: silent");
     free(err);
-    file_has("odd/settings.json", "\"clips\": 24");
-    file_has("odd/settings.json", "\"shorter than a window\": 1");
+    test_file_has(all.dir, "odd/settings.json", "\"clips\": 24");
+    test_file_has(all.dir, "odd/settings.json", "\"shorter than a window\": 1");
 }
 
 /* ---- going on -------------------------------------------------------------------------------------- */
@@ -196,10 +163,11 @@ static void goes_on_bit_for_bit(void **state)
         assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out parts --epochs %d --threads %d %s",
                                      epochs, 1 + epochs / 4, epochs > 2 ? "--resume" : ""),
                          0);
-    same_files("made/on/the/way/straight/audio.checkpoint.safetensors", "parts/audio.checkpoint.safetensors");
-    same_files("made/on/the/way/straight/audio.safetensors", "parts/audio.safetensors");
-    assert_int_equal(lines_of("made/on/the/way/straight/log.csv"), 7);
-    assert_int_equal(lines_of("parts/log.csv"), 7);
+    test_same_files(all.dir, "made/on/the/way/straight/audio.checkpoint.safetensors",
+                    "parts/audio.checkpoint.safetensors");
+    test_same_files(all.dir, "made/on/the/way/straight/audio.safetensors", "parts/audio.safetensors");
+    assert_int_equal(test_count_lines(all.dir, "made/on/the/way/straight/log.csv"), 7);
+    assert_int_equal(test_count_lines(all.dir, "parts/log.csv"), 7);
 }
 
 /* A signal in the middle of a run saves; going on ends where the uninterrupted run does. */
@@ -217,24 +185,24 @@ static void a_signal_saves(void **state)
                                   "wait $pid; echo status $?; }",
                                   all.dir, test_program("train-audio"), i, epochs, i, name),
                          0);
-        has(out, "status 130");
-        has(err, "interrupted and saved");
+        test_has(out, "status 130");
+        test_has(err, "interrupted and saved");
         free(out);
         free(err);
         char *folder = test_text("cut%d", i), *path = test_text("cut%d/audio.checkpoint.safetensors", i);
-        assert_true(lines_of(i ? "cut1/log.csv" : "cut0/log.csv") < epochs);
+        assert_true(test_count_lines(all.dir, i ? "cut1/log.csv" : "cut0/log.csv") < epochs);
         assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out %s --epochs %d --patience 0 --resume",
                                      folder, epochs),
                          0);
         if (i)
-            same_files("cut0/audio.checkpoint.safetensors", path);
+            test_same_files(all.dir, "cut0/audio.checkpoint.safetensors", path);
         free(folder);
         free(path);
     }
     assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out whole --epochs %d --patience 0", epochs),
                      0);
-    same_files("whole/audio.checkpoint.safetensors", "cut0/audio.checkpoint.safetensors");
-    same_files("whole/audio.safetensors", "cut0/audio.safetensors");
+    test_same_files(all.dir, "whole/audio.checkpoint.safetensors", "cut0/audio.checkpoint.safetensors");
+    test_same_files(all.dir, "whole/audio.safetensors", "cut0/audio.safetensors");
 }
 
 /* ---- mistakes -------------------------------------------------------------------------------------- */

@@ -72,43 +72,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void has(const char *text, const char *part)
-{
-    if (!strstr(text, part))
-        fail_msg("\"%s\" lacks \"%s\"", text, part);
-}
-
-static void file_has(const char *path, const char *part)
-{
-    char *text = (char *)test_read_file(test_in(all.dir, path), NULL);
-    has(text, part);
-    free(text);
-}
-
-static void same_files(const char *a, const char *b)
-{
-    size_t n, m;
-    unsigned char *x = test_read_file(test_in(all.dir, a), &n), *y = test_read_file(test_in(all.dir, b), &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x);
-    free(y);
-}
-
-static int lines_of(const char *path)
-{
-    char *text = (char *)test_read_file(test_in(all.dir, path), NULL);
-    int lines = 0;
-    for (const char *c = text; *c; c++)
-        lines += *c == '\n';
-    free(text);
-    return lines;
-}
-
 /* A number of the program's one line of output. */
 static double number_behind(const char *out, const char *label)
 {
-    has(out, label);
+    test_has(out, label);
     return strtod(strstr(out, label) + strlen(label), NULL);
 }
 
@@ -119,17 +86,17 @@ static void head_learns(void **state)
     (void)state;
     char *out, *err;
     assert_int_equal(TRAIN_VIDEO(&out, &err, HEAD "--data set/odd.csv --out head --epochs %d", 60), 0);
-    has(err, "train: 1 of 19 clips left out: without frames");
-    has(err, "features: 30 clips computed, 0 from head/features.cache");
+    test_has(err, "train: 1 of 19 clips left out: without frames");
+    test_has(err, "features: 30 clips computed, 0 from head/features.cache");
     assert_true(number_behind(out, "validation accuracy ") > 0.6);
     free(out);
     free(err);
-    file_has("head/settings.json", "\"without frames\": 1");
-    file_has("head/settings.json", "\"lr\": \"0.029999999999999999\"");
-    assert_int_equal(lines_of("head/log.csv"), 61);
-    assert_int_equal(lines_of("head/scores.train.csv"), 19);
-    assert_int_equal(lines_of("head/scores.val.csv"), 7);
-    assert_int_equal(lines_of("head/scores.test.csv"), 7);
+    test_file_has(all.dir, "head/settings.json", "\"without frames\": 1");
+    test_file_has(all.dir, "head/settings.json", "\"lr\": \"0.029999999999999999\"");
+    assert_int_equal(test_count_lines(all.dir, "head/log.csv"), 61);
+    assert_int_equal(test_count_lines(all.dir, "head/scores.train.csv"), 19);
+    assert_int_equal(test_count_lines(all.dir, "head/scores.val.csv"), 7);
+    assert_int_equal(test_count_lines(all.dir, "head/scores.test.csv"), 7);
     assert_int_equal(
         test_run(&out, NULL, "cd %s && %s head/scores.test.csv", all.dir, test_program("evaluate")), 0);
     free(out);
@@ -150,8 +117,8 @@ static void infer_opens_the_result(void **state)
                               all.dir, test_program("infer"), name),
                      0);
     char *expected = test_text("\"valence\": \"%s\"", predicted);
-    has(out, expected);
-    has(out, "\"positive\"");
+    test_has(out, expected);
+    test_has(out, "\"positive\"");
     free(expected);
     free(scores);
     free(out);
@@ -180,13 +147,13 @@ static void a_new_network_learns(void **state)
         0);
     assert_true(number_behind(out, "validation accuracy ") > 0.6);
     free(out);
-    assert_int_equal(lines_of("new/scores.test.csv"), 7);
+    assert_int_equal(test_count_lines(all.dir, "new/scores.test.csv"), 7);
     assert_int_equal(test_run(&out, NULL,
                               "cd %s && %s --quiet --json --video-weights new/video.safetensors "
                               "--frames set/clips/1_1/frames",
                               all.dir, test_program("infer")),
                      0);
-    has(out, "\"status\": \"ok\"");
+    test_has(out, "\"status\": \"ok\"");
     free(out);
 }
 
@@ -273,7 +240,7 @@ static void features_are_computed_once(void **state)
     (void)state;
     char *err;
     assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
-    has(err, "features: 30 clips computed, 0 from");
+    test_has(err, "features: 30 clips computed, 0 from");
     free(err);
     assert_int_equal(test_run(NULL, NULL, "cd %s && cp once/video.safetensors before.safetensors", all.dir),
                      0);
@@ -283,14 +250,14 @@ static void features_are_computed_once(void **state)
                     size / 2); /* a header and 14 whole records */
     free(cache);
     assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
-    has(err, "features: 16 clips computed, 14 from");
+    test_has(err, "features: 16 clips computed, 14 from");
     free(err);
-    same_files("once/video.safetensors", "before.safetensors");
+    test_same_files(all.dir, "once/video.safetensors", "before.safetensors");
     assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
-    has(err, "features: 0 clips computed, 30 from");
+    test_has(err, "features: 0 clips computed, 30 from");
     free(err);
     assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 3), 0);
-    has(err, "features: 30 clips computed, 0 from");
+    test_has(err, "features: 30 clips computed, 0 from");
     free(err);
     assert_int_equal(test_run(NULL, NULL,
                               "cd %s/set/clips && cp 1_2/frames/0001.png keep.png && "
@@ -298,7 +265,7 @@ static void features_are_computed_once(void **state)
                               all.dir),
                      0);
     assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
-    has(err, "features: 1 clips computed, 29 from");
+    test_has(err, "features: 1 clips computed, 29 from");
     free(err);
     assert_int_equal(test_run(NULL, NULL, "cd %s/set/clips && mv keep.png 1_2/frames/0001.png", all.dir), 0);
 }
@@ -315,15 +282,15 @@ static void goes_on_bit_for_bit(void **state)
                                      HEAD "--data set/manifest.csv --out parts --epochs %d --threads %d %s",
                                      epochs, epochs / 2, epochs > 2 ? "--resume" : ""),
                          0);
-    same_files("straight/video.checkpoint.safetensors", "parts/video.checkpoint.safetensors");
-    same_files("straight/video.safetensors", "parts/video.safetensors");
-    same_files("straight/scores.val.csv", "parts/scores.val.csv");
-    assert_int_equal(lines_of("parts/log.csv"), 7);
+    test_same_files(all.dir, "straight/video.checkpoint.safetensors", "parts/video.checkpoint.safetensors");
+    test_same_files(all.dir, "straight/video.safetensors", "parts/video.safetensors");
+    test_same_files(all.dir, "straight/scores.val.csv", "parts/scores.val.csv");
+    assert_int_equal(test_count_lines(all.dir, "parts/log.csv"), 7);
     /* another number of threads from the very beginning, features included */
     assert_int_equal(
         TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out three --epochs 6 --threads %d", 3), 0);
-    same_files("straight/video.safetensors", "three/video.safetensors");
-    same_files("straight/features.cache", "three/features.cache");
+    test_same_files(all.dir, "straight/video.safetensors", "three/video.safetensors");
+    test_same_files(all.dir, "straight/features.cache", "three/features.cache");
 }
 
 /* Augmentation, threads, what is kept in memory and interruptions change nothing. */
@@ -341,9 +308,9 @@ static void a_whole_network_goes_on_bit_for_bit(void **state)
                                            "--epochs %d --threads %d --memory %d %s",
                                      epochs, epochs, epochs == 2 ? 0 : 100, epochs > 1 ? "--resume" : ""),
                          0);
-    same_files("whole1/video.checkpoint.safetensors", "whole2/video.checkpoint.safetensors");
-    same_files("whole1/video.safetensors", "whole2/video.safetensors");
-    same_files("whole1/scores.val.csv", "whole2/scores.val.csv");
+    test_same_files(all.dir, "whole1/video.checkpoint.safetensors", "whole2/video.checkpoint.safetensors");
+    test_same_files(all.dir, "whole1/video.safetensors", "whole2/video.safetensors");
+    test_same_files(all.dir, "whole1/scores.val.csv", "whole2/scores.val.csv");
 }
 
 static void a_signal_saves(void **state)
@@ -357,17 +324,17 @@ static void a_signal_saves(void **state)
                               "wait $pid; echo status $?; }",
                               all.dir, test_program("train-video"), EPOCHS),
                      0);
-    has(out, "status 130");
-    has(err, "interrupted and saved");
+    test_has(out, "status 130");
+    test_has(err, "interrupted and saved");
     free(out);
     free(err);
-    assert_true(lines_of("cut/log.csv") < EPOCHS);
+    assert_true(test_count_lines(all.dir, "cut/log.csv") < EPOCHS);
     assert_int_equal(
         TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out cut --epochs %d --resume", EPOCHS), 0);
     assert_int_equal(TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out whole --epochs %d", EPOCHS),
                      0);
-    same_files("whole/video.checkpoint.safetensors", "cut/video.checkpoint.safetensors");
-    same_files("whole/video.safetensors", "cut/video.safetensors");
+    test_same_files(all.dir, "whole/video.checkpoint.safetensors", "cut/video.checkpoint.safetensors");
+    test_same_files(all.dir, "whole/video.safetensors", "cut/video.safetensors");
 }
 
 /* ---- mistakes -------------------------------------------------------------------------------------- */
@@ -435,7 +402,7 @@ static void cannot_go_on(void **state)
                               "cd %s && ulimit -f 8 && %s " HEAD "--data set/manifest.csv --out full --quiet",
                               all.dir, test_program("train-video")),
                      1);
-    has(err, "full/features.cache");
+    test_has(err, "full/features.cache");
     free(err);
 }
 

@@ -103,6 +103,39 @@ void test_failure(const char *dir, const char *name, const char *arguments, int 
     free(err);
 }
 
+void test_has(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" lacks \"%s\"", text, part);
+}
+
+void test_file_has(const char *dir, const char *name, const char *part)
+{
+    char *text = (char *)test_read_file(test_in(dir, name), NULL);
+    test_has(text, part);
+    free(text);
+}
+
+void test_same_files(const char *dir, const char *a, const char *b)
+{
+    size_t n, m;
+    unsigned char *x = test_read_file(test_in(dir, a), &n), *y = test_read_file(test_in(dir, b), &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+}
+
+int test_count_lines(const char *dir, const char *name)
+{
+    char *text = (char *)test_read_file(test_in(dir, name), NULL);
+    int lines = 0;
+    for (const char *c = text; *c; c++)
+        lines += *c == '\n';
+    free(text);
+    return lines;
+}
+
 bool test_have_ffmpeg(void)
 {
     return test_run(NULL, NULL, "ffmpeg -version") == 0;

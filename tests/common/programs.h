@@ -24,6 +24,15 @@ bool test_is_line(const char *text, const char *begin, const char *part);
  * one line on stderr that begins with its name and holds `part`. */
 void test_failure(const char *dir, const char *name, const char *arguments, int status, const char *part);
 
+/* Asserts that `text` holds `part`, that the file DIR/NAME does, and that DIR/A and DIR/B have the same
+ * bytes. */
+void test_has(const char *text, const char *part);
+void test_file_has(const char *dir, const char *name, const char *part);
+void test_same_files(const char *dir, const char *a, const char *b);
+
+/* The line ends of DIR/NAME. */
+int test_count_lines(const char *dir, const char *name);
+
 /* Whether there is an ffmpeg to make and read video files. */
 bool test_have_ffmpeg(void);
 
