@@ -23,14 +23,16 @@ typedef struct arguments {
     nn_train_options options;     /* what all of it comes to */
 } arguments;
 
+enum { TRAIN, VAL, TEST, PARTS };
+
 /* A split's clips with their features. */
 typedef struct part {
-    const char *name;         /* of the split */
+    const char *name;         /* of the split; NULL: the part is not there */
     data_selection selection; /* clips of the list; those without usable sound are taken out */
     sounds sounds;            /* of the selection as it was; freed when `input` is there */
     double **features;        /* windows x width of each clip, borrowed from `sounds` */
     float **input;            /* the same, scaled; owned */
-    int *label, *steps;       /* class and windows of each clip */
+    int *label, *steps;       /* class and windows of each clip; class -1: unlabelled */
     train_split count;        /* clips of each class, and left out ones */
     size_t replaced;          /* values that were no numbers and count as 0 */
 } part;
@@ -40,7 +42,7 @@ typedef struct job {
     const arguments *args;    /* borrowed */
     tn_ctx *ctx;              /* same */
     data_manifest manifest;   /* all clips */
-    part train, val;          /* val.name NULL: none */
+    part part[PARTS];         /* to learn from, to validate with, only to be scored */
     int width;                /* features of a window */
     nn_audio_config config;   /* network */
     nn_facts facts;           /* of the model file; owns the scaling's numbers */
@@ -50,16 +52,16 @@ typedef struct job {
     nn_trainer *trainer;      /* run */
     char *model, *checkpoint; /* paths */
     char *log, *json;         /* same */
-    char *scores[2];          /* same: of training and validation */
+    char *scores[PARTS];      /* same, of each part */
 } job;
 
 /* ---- clips ----------------------------------------------------------------------------------------- */
 
-/* Whether a clip can be used. Training leaves out what is not finite, validation counts it as 0, as infer
+/* Whether a clip can be used. Training leaves out what is not finite, other parts count it as 0, as infer
  * does. */
 static bool is_used(const job *j, const part *p, sound_state state)
 {
-    return state == SOUND_GOOD || (state == SOUND_ODD && p != &j->train);
+    return state == SOUND_GOOD || (state == SOUND_ODD && p != &j->part[TRAIN]);
 }
 
 /* Closes the ranks of the clips that are used and counts the others. */
@@ -77,7 +79,8 @@ static void take_used(job *j, part *p)
         p->features[n] = s->features.value;
         p->steps[n] = (int)s->features.windows;
         p->label[n] = item->label;
-        p->count.of_class[item->label]++;
+        if (item->label >= 0)
+            p->count.of_class[item->label]++;
         n++;
     }
     p->count.clips = p->selection.count = n;
@@ -94,7 +97,9 @@ static void tell_left_out(const job *j, const part *p)
 static tn_status read_part(job *j, part *p)
 {
     const arguments *a = j->args;
-    TN_TRY(data_manifest_select_labelled(j->ctx, &j->manifest, p->name, &p->selection));
+    const bool labelled = p != &j->part[TEST];
+    TN_TRY((labelled ? data_manifest_select_labelled : data_manifest_select)(j->ctx, &j->manifest, p->name,
+                                                                             &p->selection));
     const size_t n = p->selection.count;
     sound_options options = {a->rate, data_feature_defaults(), a->cmd.quiet};
     options.features.harmonic = a->harmonic;
@@ -111,12 +116,34 @@ static tn_status read_part(job *j, part *p)
     TN_TRY(sounds_read(j->ctx, &j->manifest, p->selection.index, n, &options, &p->sounds));
     take_used(j, p);
     tell_left_out(j, p);
-    for (int i = 0; p == &j->train && i < j->manifest.classes; i++)
+    for (int i = 0; p == &j->part[TRAIN] && i < j->manifest.classes; i++)
         if (p->count.of_class[i] == 0)
             return tn_fail(j->ctx, TN_RANGE, "%s: no clip of class %s in split %s has sound to learn from",
                            j->manifest.path, j->manifest.class_name[i], p->name);
     if (p->count.clips == 0)
         return tn_fail(j->ctx, TN_RANGE, "%s: no clip of split %s has sound", j->manifest.path, p->name);
+    return TN_OK;
+}
+
+static bool has_split(const data_manifest *manifest, const char *name)
+{
+    for (size_t i = 0; i < manifest->count; i++)
+        if (strcmp(manifest->item[i].split, name) == 0)
+            return true;
+    return false;
+}
+
+/* Those that there are; only the split to be scored may be missing. */
+static tn_status read_parts(job *j)
+{
+    const train_args *a = &j->args->train;
+    const char *const name[PARTS] = {a->train_split, a->val_split, a->test_split};
+    for (int i = 0; i < PARTS; i++) {
+        if ((i != TRAIN && strcmp(name[i], "none") == 0) || (i == TEST && !has_split(&j->manifest, name[i])))
+            continue;
+        j->part[i].name = name[i];
+        TN_TRY(read_part(j, &j->part[i]));
+    }
     return TN_OK;
 }
 
@@ -138,7 +165,7 @@ static void free_part(tn_ctx *ctx, part *p)
 /* Mean and population deviation of each feature over all windows of the training clips. */
 static tn_status measure(job *j)
 {
-    const part *p = &j->train;
+    const part *p = &j->part[TRAIN];
     const size_t width = (size_t)j->width;
     nn_scaling *s = &j->facts.scaling;
     s->mean = tn_zalloc(j->ctx, width, sizeof *s->mean);
@@ -220,9 +247,9 @@ static void settle(job *j)
     uint64_t hash = NN_HASH_BEGIN;
     for (int i = 0; i < j->manifest.classes; i++)
         hash = nn_hash(hash, j->manifest.class_name[i], strlen(j->manifest.class_name[i]) + 1);
-    hash = hash_part(j, &j->train, hash);
-    if (j->val.name)
-        hash = hash_part(j, &j->val, hash);
+    for (int i = TRAIN; i <= VAL; i++)
+        if (j->part[i].name)
+            hash = hash_part(j, &j->part[i], hash);
     train_set(s, "data-hash", "%016" PRIx64, hash);
     train_set(s, "dense", "%d", a->dense);
     train_set(s, "cells", "%d", a->cells);
@@ -273,9 +300,10 @@ static tn_status save_scores(const job *j)
     const nn_model_options options = {.kind = NN_AUDIO};
     nn_model *model;
     TN_TRY(nn_model_open(j->ctx, j->model, &options, &model));
-    tn_status status = score_part(j, model, &j->train, j->scores[0]);
-    if (status == TN_OK && j->val.name)
-        status = score_part(j, model, &j->val, j->scores[1]);
+    tn_status status = TN_OK;
+    for (int i = 0; i < PARTS && status == TN_OK; i++)
+        if (j->part[i].name)
+            status = score_part(j, model, &j->part[i], j->scores[i]);
     nn_model_close(model);
     return status;
 }
@@ -293,7 +321,7 @@ static tn_status save_model(void *arg, const nn_epoch *e)
     snprintf(accuracy, sizeof accuracy, "%.6f", e->val_accuracy);
     more[count++] = (wt_meta){"train.version", VALENCE_VERSION};
     more[count++] = (wt_meta){"train.epoch", epoch};
-    if (j->val.name)
+    if (j->part[VAL].name)
         more[count++] = (wt_meta){"train.val_accuracy", accuracy};
     for (int i = 0; i < j->settings.fixed; i++)
         more[count++] = j->settings.pair[i];
@@ -326,15 +354,19 @@ static tn_status make_network(job *j)
 
 static tn_status name_files(job *j)
 {
+    static const char *const scores[PARTS] = {"scores.train.csv", "scores.val.csv", "scores.test.csv"};
     const char *out = j->args->train.out;
     TN_TRY(train_make_folder(j->ctx, out));
     j->model = train_path(j->ctx, out, "audio.safetensors");
     j->checkpoint = train_path(j->ctx, out, "audio.checkpoint.safetensors");
     j->log = train_path(j->ctx, out, "log.csv");
     j->json = train_path(j->ctx, out, "settings.json");
-    j->scores[0] = train_path(j->ctx, out, "scores.train.csv");
-    j->scores[1] = train_path(j->ctx, out, "scores.val.csv");
-    return j->model && j->checkpoint && j->log && j->json && j->scores[0] && j->scores[1] ? TN_OK : TN_NOMEM;
+    bool made = j->model && j->checkpoint && j->log && j->json;
+    for (int i = 0; i < PARTS; i++) {
+        j->scores[i] = train_path(j->ctx, out, scores[i]);
+        made = made && j->scores[i];
+    }
+    return made ? TN_OK : TN_NOMEM;
 }
 
 static tn_status prepare(job *j)
@@ -350,21 +382,18 @@ static tn_status prepare(job *j)
                           .eps = a->eps,
                           .scaling.width = j->width};
     nn_norm_parse(a->norm, &j->facts.scaling.norm);
-    j->train.name = a->train.train_split;
-    j->val.name = strcmp(a->train.val_split, "none") == 0 ? NULL : a->train.val_split;
-    TN_TRY(read_part(j, &j->train));
-    if (j->val.name)
-        TN_TRY(read_part(j, &j->val));
+    TN_TRY(read_parts(j));
     if (j->facts.scaling.norm == NN_NORM_TRAIN)
         TN_TRY(measure(j));
-    TN_TRY(scale(j, &j->train));
-    if (j->val.name)
-        TN_TRY(scale(j, &j->val));
+    for (int i = 0; i < PARTS; i++)
+        if (j->part[i].name)
+            TN_TRY(scale(j, &j->part[i]));
     if (a->train.class_weights) {
         j->class_weight = tn_alloc(j->ctx, (size_t)j->manifest.classes, sizeof *j->class_weight);
         if (!j->class_weight)
             return TN_NOMEM;
-        train_balance(j->train.count.of_class, j->manifest.classes, j->train.count.clips, j->class_weight);
+        const train_split *count = &j->part[TRAIN].count;
+        train_balance(count->of_class, j->manifest.classes, count->clips, j->class_weight);
     }
     settle(j);
     return TN_OK;
@@ -394,7 +423,7 @@ static void tell(const job *j, nn_train_end end)
     const nn_train_progress p = nn_trainer_progress(j->trainer);
     printf("%s: %lld epochs%s, best epoch %lld: %s accuracy %.4f, loss %.4f\n", j->model, (long long)p.epoch,
            end == NN_TRAIN_PATIENCE ? " (stopped early)" : "", (long long)p.best_epoch,
-           j->val.name ? "validation" : "training", p.best_accuracy, p.best_loss);
+           j->part[VAL].name ? "validation" : "training", p.best_accuracy, p.best_loss);
 }
 
 static tn_status train(job *j, nn_train_end *end)
@@ -402,14 +431,18 @@ static tn_status train(job *j, nn_train_end *end)
     TN_TRY(prepare(j));
     TN_TRY(make_network(j));
     TN_TRY(go_on(j));
-    const train_split split[2] = {j->train.count, j->val.count};
+    train_split split[PARTS];
+    int splits = 0;
+    for (int i = 0; i < PARTS; i++)
+        if (j->part[i].name)
+            split[splits++] = j->part[i].count;
     const char *reasons[SOUND_STATES - 1];
     for (int i = 0; i < SOUND_STATES - 1; i++)
         reasons[i] = sound_state_name((sound_state)(i + 1));
     TN_TRY(train_save_settings(j->ctx, j->json, j->args->cmd.program, &j->args->train, &j->settings,
-                               j->manifest.class_name, j->manifest.classes, split, j->val.name ? 2 : 1,
-                               reasons, SOUND_STATES - 1));
-    const nn_clips clips = clips_of(j, &j->train), val = clips_of(j, &j->val);
+                               j->manifest.class_name, j->manifest.classes, split, splits, reasons,
+                               SOUND_STATES - 1));
+    const nn_clips clips = clips_of(j, &j->part[TRAIN]), val = clips_of(j, &j->part[VAL]);
     train_run run = {.ctx = j->ctx,
                      .cmd = &j->args->cmd,
                      .trainer = j->trainer,
@@ -417,7 +450,8 @@ static tn_status train(job *j, nn_train_end *end)
                      .epochs = j->args->train.epochs,
                      .save = save_model,
                      .arg = j};
-    TN_TRY(train_go(&run, &clips, j->val.name ? &val : NULL, nn_trainer_progress(j->trainer).epoch, end));
+    TN_TRY(
+        train_go(&run, &clips, j->part[VAL].name ? &val : NULL, nn_trainer_progress(j->trainer).epoch, end));
     return *end == NN_TRAIN_INTERRUPTED ? TN_OK : save_scores(j);
 }
 
@@ -425,8 +459,10 @@ static void free_job(job *j)
 {
     nn_trainer_destroy(j->trainer);
     tn_graph_destroy(j->graph);
-    free_part(j->ctx, &j->train);
-    free_part(j->ctx, &j->val);
+    for (int i = 0; i < PARTS; i++) {
+        free_part(j->ctx, &j->part[i]);
+        tn_free(j->ctx, j->scores[i]);
+    }
     tn_free(j->ctx, j->facts.scaling.mean);
     tn_free(j->ctx, j->facts.scaling.deviation);
     tn_free(j->ctx, j->class_weight);
@@ -434,8 +470,6 @@ static void free_job(job *j)
     tn_free(j->ctx, j->checkpoint);
     tn_free(j->ctx, j->log);
     tn_free(j->ctx, j->json);
-    tn_free(j->ctx, j->scores[0]);
-    tn_free(j->ctx, j->scores[1]);
     data_manifest_free(j->ctx, &j->manifest);
 }
 
@@ -510,6 +544,7 @@ int main(int argc, char **argv)
     cli_start();
     arguments a = {.train = {.train_split = "train",
                              .val_split = "val",
+                             .test_split = "test",
                              .epochs = 200,
                              .batch = 128,
                              .patience = 15,

@@ -48,11 +48,11 @@ static bool has_split(const data_manifest *manifest, const char *name)
 static tn_status read_parts(job *j)
 {
     const video_args *a = j->args;
-    const char *const name[PARTS] = {a->train.train_split, a->train.val_split, a->test_split};
+    const char *const name[PARTS] = {a->train.train_split, a->train.val_split, a->train.test_split};
     for (int i = 0; i < PARTS; i++) {
         video_part *p = &j->part[i];
         if ((i != TRAIN && strcmp(name[i], "none") == 0) ||
-            (i == TEST && !has_split(&j->manifest, a->test_split)))
+            (i == TEST && !has_split(&j->manifest, a->train.test_split)))
             continue;
         p->name = name[i];
         TN_TRY(video_part_read(j->ctx, &j->manifest, &j->take, j->weights_hash, i != TEST, i == TRAIN, p));

@@ -20,6 +20,8 @@ int train_options_of(train_args *a, cmd_option out[TRAIN_OPTIONS])
         cmd_text("train-split", "NAME", "clips to learn from (default: train)", &a->train_split),
         cmd_text("val-split", "NAME", "clips to validate with; none: no validation\n(default: val)",
                  &a->val_split),
+        cmd_text("test-split", "NAME",
+                 "clips that are only scored, if there are any; none: no\n(default: test)", &a->test_split),
         cmd_int("epochs", "N", "at most so many", &a->epochs, 1, 1000000),
         cmd_int("batch", "N", "clips of a batch", &a->batch, 1, 65536),
         cmd_int("patience", "N", "stop after so many epochs without a lower validation\nloss; 0: never",

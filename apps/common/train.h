@@ -16,6 +16,7 @@ enum { TRAIN_INTERRUPTED = 130 };
 typedef struct train_args {
     const char *data, *out;                  /* --data, --out */
     const char *train_split, *val_split;     /* names of splits; "none": no validation */
+    const char *test_split;                  /* --test-split; it may be missing */
     bool resume;                             /* --resume */
     int epochs, batch, patience;             /* of nn_train_options */
     const char *optimizer, *schedule;        /* names */
@@ -24,7 +25,7 @@ typedef struct train_args {
     bool class_weights;                      /* weigh classes by how rare they are */
 } train_args;
 
-enum { TRAIN_OPTIONS = 17 }; /* of the table */
+enum { TRAIN_OPTIONS = 18 }; /* of the table */
 
 /* Writes the options of the table into `out` and returns their number; fields hold the defaults. */
 int train_options_of(train_args *args, cmd_option out[TRAIN_OPTIONS]);

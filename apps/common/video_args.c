@@ -24,8 +24,6 @@ static int parse(video_args *a, int argc, char **argv)
         cmd_int("width", "N", "without --video-weights: a new network whose stem has N\nchannels", &a->width,
                 1, 512),
         cmd_text("blocks", "A,B,C,D", "of a new network: blocks of each stage (default 3,4,6,3)", &a->blocks),
-        cmd_text("test-split", "NAME",
-                 "clips that are only scored, if there are any; none: no\n(default: test)", &a->test_split),
         cmd_int("num-frames", "N", "frames of a clip (default: as the weights say, else 10)", &a->num_frames,
                 1, 4096),
         cmd_int("size", "N", "height and width of a frame (default: as the weights\nsay, else 224)", &a->size,
@@ -84,6 +82,7 @@ int video_args_parse(video_args *a, int argc, char **argv)
 {
     *a = (video_args){.train = {.train_split = "train",
                                 .val_split = "val",
+                                .test_split = "test",
                                 .epochs = 250,
                                 .batch = 32,
                                 .patience = 0,
@@ -93,7 +92,6 @@ int video_args_parse(video_args *a, int argc, char **argv)
                                 .momentum = 0.9,
                                 .step_every = 30,
                                 .step_factor = 0.1},
-                      .test_split = "test",
                       .batch_norm = "train",
                       .crop = 1,
                       .memory = 1024};

@@ -8,7 +8,6 @@ typedef struct video_args {
     cmd_line cmd;             /* common options */
     train_args train;         /* those of every training */
     const char *weights;      /* --video-weights */
-    const char *test_split;   /* --test-split; it may be missing unless it was asked for */
     int num_frames, size;     /* --num-frames, --size; 0: as the weights say */
     const char *unfreeze;     /* --unfreeze; NULL: only the head is trained, on features */
     const char *batch_norm;   /* --batch-norm */

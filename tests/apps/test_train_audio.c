@@ -75,6 +75,15 @@ static int set_up(void **state)
                          "brief,,short.wav,negative,train\nmute,frames,,positive,train\n");
     test_write_file(test_in(all.dir, "odd.csv"), list.data, list.size);
     free(list.data);
+    /* the same clips, and two without labels, one of them without sound */
+    char *same = (char *)test_read_file(test_in(all.dir, "list.csv"), NULL);
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "exam" : "test";
+        char *text = test_text("%st1,,25.wav,,%s\nt2,,silent.wav,,%s\n", same, name, name);
+        test_write_file(test_in(all.dir, i ? "exam.csv" : "test.csv"), text, strlen(text));
+        free(text);
+    }
+    free(same);
     return 0;
 }
 
@@ -149,6 +158,29 @@ static void leaves_out_and_tells(void **state)
     free(err);
     test_file_has(all.dir, "odd/settings.json", "\"clips\": 24");
     test_file_has(all.dir, "odd/settings.json", "\"shorter than a window\": 1");
+}
+
+/* Clips that are only to be scored may be without labels and change nothing of what is learnt. */
+static void scores_a_test_split(void **state)
+{
+    (void)state;
+    char *err;
+    assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out bare --epochs %d", 2), 0);
+    assert_int_equal(TRAIN_AUDIO(NULL, &err, "--data test.csv --out tested --epochs %d", 2), 0);
+    test_has(err, "test: 1 of 2 clips left out: silent");
+    free(err);
+    test_same_files(all.dir, "bare/audio.safetensors", "tested/audio.safetensors");
+    test_same_files(all.dir, "bare/scores.val.csv", "tested/scores.val.csv");
+    assert_int_equal(test_count_lines(all.dir, "tested/scores.test.csv"), 2);
+    test_file_has(all.dir, "tested/scores.test.csv", "\nt1,");
+    test_file_has(all.dir, "tested/settings.json", "\"test\": {");
+    assert_int_not_equal(test_run(NULL, NULL, "ls %s", test_in(all.dir, "bare/scores.test.csv")), 0);
+    assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data exam.csv --out named --epochs %d --test-split exam", 2),
+                     0);
+    assert_int_equal(test_count_lines(all.dir, "named/scores.test.csv"), 2);
+    assert_int_equal(
+        TRAIN_AUDIO(NULL, NULL, "--data test.csv --out unasked --epochs %d --test-split none", 1), 0);
+    assert_int_not_equal(test_run(NULL, NULL, "ls %s", test_in(all.dir, "unasked/scores.test.csv")), 0);
 }
 
 /* ---- going on -------------------------------------------------------------------------------------- */
@@ -258,11 +290,9 @@ static void other_checkpoints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(learns_tones),
-        cmocka_unit_test(leaves_out_and_tells),
-        cmocka_unit_test(goes_on_bit_for_bit),
-        cmocka_unit_test(a_signal_saves),
-        cmocka_unit_test(mistakes),
+        cmocka_unit_test(learns_tones),        cmocka_unit_test(leaves_out_and_tells),
+        cmocka_unit_test(scores_a_test_split), cmocka_unit_test(goes_on_bit_for_bit),
+        cmocka_unit_test(a_signal_saves),      cmocka_unit_test(mistakes),
         cmocka_unit_test(other_checkpoints),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
