@@ -1,5 +1,5 @@
 /* svm: support vector machines on LIBSVM's files, with LIBSVM's option letters. */
-#include "apps/common/command.h"
+#include "apps/common/svm_grid.h"
 #include "nn/nn.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 static const char program[] = "svm";
 
-enum { MAX_WEIGHTS = 256, MAX_LIST = 16, MAX_POINTS = 1000000 };
+enum { MAX_WEIGHTS = 256 };
 
 /* What the command line says; each command uses a part of it. */
 typedef struct options {
@@ -23,8 +23,7 @@ typedef struct options {
     double cache_mb;               /* -m */
     int weight_label[MAX_WEIGHTS]; /* -wLABEL */
     double weight[MAX_WEIGHTS];    /* its values */
-    const char *kernels, *degrees; /* grid: lists of -t and -d */
-    const char *log2c, *log2g;     /* grid: ranges */
+    svm_grid_args grid;            /* lists and ranges of grid */
 } options;
 
 /* ---- data ------------------------------------------------------------------------------------------ */
@@ -174,101 +173,6 @@ static int run_predict(tn_ctx *ctx, void *arg)
 
 /* ---- grid ------------------------------------------------------------------------------------------ */
 
-/* BEGIN,END,STEP as in LIBSVM's grid.py: exponents of 2. */
-typedef struct range {
-    double begin, end, step; /* step is not 0 and leads from begin to end */
-    size_t count;            /* of exponents */
-} range;
-
-static bool parse_range(const char *text, range *out)
-{
-    char rest;
-    if (sscanf(text, "%lf,%lf,%lf%c", &out->begin, &out->end, &out->step, &rest) != 3 ||
-        !(fabs(out->begin) <= 1000) || !(fabs(out->end) <= 1000) || !(fabs(out->step) >= 1e-3) ||
-        !(fabs(out->step) <= 2000))
-        return false;
-    const double steps = (out->end - out->begin) / out->step;
-    out->count = steps < 0 ? 0 : (size_t)floor(steps + 1e-9) + 1;
-    return out->count > 0;
-}
-
-static double power_of_2(const range *r, size_t i)
-{
-    return exp2(r->begin + (double)i * r->step);
-}
-
-/* Whole numbers separated by commas, from 0 to `high`; their count, 0 for any other text. */
-static int parse_list(const char *text, int high, int *out)
-{
-    int count = 0;
-    for (;;) {
-        char *end;
-        errno = 0;
-        const long value = strtol(text, &end, 10);
-        if (end == text || errno || value < 0 || value > high || count == MAX_LIST)
-            return 0;
-        out[count++] = (int)value;
-        if (*end == '\0')
-            return count;
-        if (*end != ',')
-            return 0;
-        text = end + 1;
-    }
-}
-
-typedef struct grid {
-    range c, g;           /* of cost and gamma */
-    int kernel[MAX_LIST]; /* kernels of them */
-    int degree[MAX_LIST]; /* degrees of them, for the polynomial */
-    int kernels, degrees; /* how many */
-    nn_svm_point *point;  /* count of them */
-    size_t count;         /* points */
-} grid;
-
-static int parse_grid(const options *o, grid *g)
-{
-    if (!parse_range(o->log2c, &g->c))
-        return cli_usage(program,
-                         "--log2c %s: expected BEGIN,END,STEP, a step that leads from one to the other",
-                         o->log2c);
-    if (!parse_range(o->log2g, &g->g))
-        return cli_usage(program,
-                         "--log2g %s: expected BEGIN,END,STEP, a step that leads from one to the other",
-                         o->log2g);
-    g->kernels = parse_list(o->kernels, NN_SVM_SIGMOID, g->kernel);
-    if (g->kernels == 0)
-        return cli_usage(program, "-t %s: expected kernels from 0 to 3, separated by commas", o->kernels);
-    g->degrees = parse_list(o->degrees, INT_MAX, g->degree);
-    if (g->degrees == 0)
-        return cli_usage(program, "-d %s: expected whole numbers, separated by commas", o->degrees);
-    return CMD_GO;
-}
-
-/* The points of one kernel and degree; `point` NULL only counts them. */
-static size_t add_points(const grid *g, nn_svm_kernel kernel, int degree, nn_svm_point *point)
-{
-    const size_t gammas = kernel == NN_SVM_LINEAR ? 1 : g->g.count;
-    for (size_t i = 0; point && i < g->c.count; i++)
-        for (size_t j = 0; j < gammas; j++)
-            *point++ = (nn_svm_point){.kernel = kernel,
-                                      .degree = degree,
-                                      .gamma = kernel == NN_SVM_LINEAR ? 0 : power_of_2(&g->g, j),
-                                      .cost = power_of_2(&g->c, i)};
-    return g->c.count * gammas;
-}
-
-static size_t add_all_points(const grid *g, nn_svm_point *point)
-{
-    size_t count = 0;
-    for (int i = 0; i < g->kernels; i++) {
-        const nn_svm_kernel kernel = (nn_svm_kernel)g->kernel[i];
-        for (int d = 0; d < (kernel == NN_SVM_POLYNOMIAL ? g->degrees : 1); d++)
-            count += add_points(g, kernel, kernel == NN_SVM_POLYNOMIAL ? g->degree[d] : 0,
-                                point ? point + count : NULL);
-    }
-    return count;
-}
-
 static void print_point(const nn_svm_point *p, size_t rows)
 {
     printf("-t %d", (int)p->kernel);
@@ -283,33 +187,29 @@ static void print_point(const nn_svm_point *p, size_t rows)
         printf(": %g%% (%lld/%zu)\n", 100.0 * (double)p->correct / (double)rows, (long long)p->correct, rows);
 }
 
-static tn_status search(tn_ctx *ctx, const options *o, const nn_svm_data *data, grid *g)
+static tn_status search(tn_ctx *ctx, const options *o, const nn_svm_data *data, svm_grid *g)
 {
-    int *fold = tn_alloc(ctx, data->rows, sizeof *fold);
-    g->count = add_all_points(g, NULL);
-    g->point = tn_alloc(ctx, g->count, sizeof *g->point);
     size_t best = 0;
-    tn_status status = fold && g->point ? TN_OK : TN_NOMEM;
+    int *fold = tn_alloc(ctx, data->rows, sizeof *fold);
+    tn_status status = fold ? svm_grid_points(ctx, g) : TN_NOMEM;
     if (status == TN_OK)
         status = nn_svm_folds_stratified(ctx, data, o->folds, o->params.seed, fold);
-    if (status == TN_OK) {
-        add_all_points(g, g->point);
+    if (status == TN_OK)
         status = nn_svm_grid(ctx, data, &o->params, fold, g->point, g->count, &best);
-    }
     if (status == TN_OK) {
         for (size_t i = 0; i < g->count && !o->cmd.quiet; i++)
             print_point(&g->point[i], data->rows);
         printf("best: ");
         print_point(&g->point[best], data->rows);
     }
-    tn_free(ctx, g->point);
+    svm_grid_free(ctx, g);
     tn_free(ctx, fold);
     return status;
 }
 
 typedef struct grid_run {
     const options *o; /* what was asked for */
-    grid g;           /* read from it */
+    svm_grid g;       /* read from it */
 } grid_run;
 
 static int run_grid(tn_ctx *ctx, void *arg)
@@ -469,25 +369,16 @@ static int grid_command(int argc, char **argv, options *o)
 {
     cmd_option list[CMD_MAX_OPTIONS];
     int n = 0;
-    o->kernels = "2";
-    o->degrees = "3";
-    o->log2c = "-5,15,2";
-    o->log2g = "3,-15,-2";
+    o->grid = (svm_grid_args){.kernels = "2", .degrees = "3", .log2c = "-5,15,2", .log2g = "3,-15,-2"};
     o->folds = 5;
-    list[n++] = cmd_with_letter(
-        't', cmd_text("kernel", "LIST", "kernels as of train, separated by commas (default 2)", &o->kernels));
-    list[n++] = cmd_with_letter(
-        'd', cmd_text("degree", "LIST", "degrees of the polynomial (default 3)", &o->degrees));
-    list[n++] = cmd_text(
-        "log2c", "B,E,S",
-        "C is 2^B, 2^(B+S), ... 2^E (default -5,15,2);\n-wLABEL X multiplies it for one class", &o->log2c);
-    list[n++] = cmd_text("log2g", "B,E,S", "gamma, same (default 3,-15,-2)", &o->log2g);
+    n = svm_grid_options(&o->grid, list);
     list[n++] = letter_int('v', "folds", "stratified folds (default 5)", &o->folds, 2, INT_MAX);
     n = add_shared(o, list, n);
     o->cmd =
         (cmd_line){.usage = "grid [options] DATA",
                    .about = "Cross-validates every combination and names the best: most correct rows, of\n"
-                            "equals the smallest C, the first kernel, the smallest degree and gamma.",
+                            "equals the smallest C, the first kernel, the smallest degree and gamma.\n"
+                            "-wLABEL X multiplies C for one class.",
                    .options = list,
                    .option_count = n,
                    .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED,
@@ -497,9 +388,7 @@ static int grid_command(int argc, char **argv, options *o)
         status = parse(o, argc, argv, 1, "DATA");
     grid_run r = {.o = o};
     if (status == CMD_GO)
-        status = parse_grid(o, &r.g);
-    if (status == CMD_GO && add_all_points(&r.g, NULL) > MAX_POINTS)
-        return cli_usage(program, "more than %d points", (int)MAX_POINTS);
+        status = svm_grid_parse(program, &o->grid, &r.g);
     return status == CMD_GO ? cmd_run(&o->cmd, run_grid, &r) : status;
 }
 
