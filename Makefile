@@ -48,6 +48,7 @@ help:
 	@echo 'make data VGAF=DIR [OUT=prepared]  frames and sound of a set of clips, ready for training'
 	@echo 'make train-video DATA=LIST.csv OUT=DIR ARGS=--video-weights\ F  a new head of the video network'
 	@echo 'make train-audio DATA=LIST.csv OUT=DIR [ARGS=...]  the audio network from labelled clips'
+	@echo 'make train-fusion DATA=DIR OUT=DIR [ARGS=...]  the SVM on what both say, in DIR/video and DIR/audio'
 	@echo 'make weights      fetch and convert the Moments in Time checkpoint'
 	@echo 'make asan         build and run the quick tests with address and undefined-behaviour sanitizers'
 	@echo 'make install      programs, library, headers and pkg-config file to $$DESTDIR$$PREFIX'
@@ -105,7 +106,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(APP_LIB) $(LIB)
 
 # ---- testing ------------------------------------------------------------------------------------
 
-.PHONY: deps test check asan demo run-demo weights data train-video train-audio format install clean distclean
+.PHONY: deps test check asan demo run-demo weights data train-video train-audio train-fusion format install clean distclean
 deps:
 	@.ci/deps
 
@@ -146,6 +147,11 @@ train-video: $(BIN)/train-video
 train-audio: $(BIN)/train-audio
 	@test -n '$(DATA)' -a -n '$(OUT)' || { echo 'make train-audio DATA=LIST OUT=DIR [ARGS=...]' >&2; exit 2; }
 	@$(BIN)/train-audio --data '$(DATA)' --out '$(OUT)' $(ARGS)
+
+# DATA holds video/ and audio/, what the two above wrote.
+train-fusion: $(BIN)/train-fusion
+	@test -n '$(DATA)' -a -n '$(OUT)' || { echo 'make train-fusion DATA=DIR OUT=DIR [ARGS=...]' >&2; exit 2; }
+	@$(BIN)/train-fusion --data '$(DATA)' --out '$(OUT)' $(ARGS)
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.inc')

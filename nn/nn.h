@@ -648,6 +648,9 @@ typedef struct nn_svm_params {
     int weight_count;        /* of the following two */
     const int *weight_label; /* a class whose C is multiplied */
     const double *weight;    /* by this, above 0 */
+    /* nn_svm_grid() calls it on its caller's thread after some of the points are done; NULL: nobody asks. */
+    void (*progress)(void *arg, size_t done, size_t points);
+    void *progress_arg; /* handed to it */
 } nn_svm_params;
 
 /* RBF, C 1, degree 3, tolerance 1e-3, 100 MB, shrinking: LIBSVM's. */

@@ -258,9 +258,10 @@ static tn_status check_points(tn_ctx *ctx, const nn_svm_data *data, const nn_svm
     return TN_OK;
 }
 
-/* Validates the points that have the kernel of points[from]; `cost` and `place` have room for all. */
-static void validate_like(tn_ctx *ctx, validator *v, nn_svm_point *points, size_t count, size_t from,
-                          double *cost, size_t *place)
+/* Validates the points that have the kernel of points[from] and returns how many these are; `cost` and
+ * `place` have room for all. */
+static size_t validate_like(tn_ctx *ctx, validator *v, nn_svm_point *points, size_t count, size_t from,
+                            double *cost, size_t *place)
 {
     const nn_svm_kernel_params kernel = kernel_of(v->job.data, v->job.params, &points[from]);
     size_t n = 0;
@@ -274,6 +275,7 @@ static void validate_like(tn_ctx *ctx, validator *v, nn_svm_point *points, size_
     validate(ctx, v, &kernel, cost, n);
     for (size_t i = 0; i < n; i++)
         points[place[i]].correct = sum_correct(v, i);
+    return n;
 }
 
 tn_status nn_svm_grid(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params, const int *fold,
@@ -290,9 +292,14 @@ tn_status nn_svm_grid(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params 
     if (status == TN_OK) {
         for (size_t i = 0; i < count; i++)
             points[i].correct = NOT_YET;
-        for (size_t i = 0; i < count; i++)
-            if (points[i].correct == NOT_YET)
-                validate_like(ctx, &v, points, count, i, cost, place);
+        size_t done = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (points[i].correct != NOT_YET)
+                continue;
+            done += validate_like(ctx, &v, points, count, i, cost, place);
+            if (params->progress)
+                params->progress(params->progress_arg, done, count);
+        }
         *best = 0;
         for (size_t i = 1; i < count; i++)
             if (is_better(&points[i], &points[*best]))
