@@ -299,6 +299,14 @@ typedef struct tn_brgemm {
     bool relu;
 } tn_brgemm;
 
+/* Which elements of a sample dropout keeps: see ops/dropout.c. */
+typedef struct tn_mask {
+    uint64_t key;        /* of Philox */
+    uint32_t counter[4]; /* of it; [0] counts blocks of four elements and is set by the kernel */
+    uint32_t least;      /* a word that is less drops its element */
+    float scale;         /* of what is kept */
+} tn_mask;
+
 struct tn_kernels {
     const char *name;
     int nr; /* columns of a packed panel */
@@ -312,6 +320,10 @@ struct tn_kernels {
      * gates before their activations, and dc becomes that of the step before. */
     void (*lstm_cell_gradient)(int64_t h, const float *gates, const float *previous, const float *cell,
                                const float *dh, float *dc, float *out);
+
+    /* to = scale * from where the mask keeps it, else 0, for elements [first, first + count) of a sample;
+     * `first` is a multiple of 4. to may be from. The same elements on every machine. */
+    void (*dropout)(const tn_mask *mask, int64_t first, int64_t count, const float *from, float *to);
 };
 
 /* Packs a k x n matrix with element (p, j) at b[p * row + j * col] into panels of nr columns: panel q begins

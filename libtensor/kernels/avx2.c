@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 typedef __m256 V;
+typedef uint64_t U __attribute__((vector_size(32)));
 #define VW 8
 #define MR 6
 #define NV 2
@@ -27,6 +28,9 @@ static inline __m256i first(int n)
 #define v_div(a, b) _mm256_div_ps(a, b)
 #define v_min(a, b) _mm256_min_ps(a, b)
 #define v_max(a, b) _mm256_max_ps(a, b)
+#define u_mul(a, b) ((U)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#define u_even(a, b) ((U)_mm256_unpacklo_epi64((__m256i)(a), (__m256i)(b)))
+#define u_odd(a, b) ((U)_mm256_unpackhi_epi64((__m256i)(a), (__m256i)(b)))
 
 #include "libtensor/kernels/kernels.inc"
 #else

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 typedef __m512 V;
+typedef uint64_t U __attribute__((vector_size(64)));
 #define VW 16
 #define MR 14
 #define NV 2
@@ -24,6 +25,9 @@ typedef __m512 V;
 #define v_div(a, b) _mm512_div_ps(a, b)
 #define v_min(a, b) _mm512_min_ps(a, b)
 #define v_max(a, b) _mm512_max_ps(a, b)
+#define u_mul(a, b) ((U)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#define u_even(a, b) ((U)_mm512_unpacklo_epi64((__m512i)(a), (__m512i)(b)))
+#define u_odd(a, b) ((U)_mm512_unpackhi_epi64((__m512i)(a), (__m512i)(b)))
 
 #include "libtensor/kernels/kernels.inc"
 #else

@@ -1,8 +1,10 @@
 /* Every machine: four floats at a time in the compiler's portable vectors (gcc's and clang's `vector_size`),
  * which it puts into whatever registers there are. */
+#include <stdint.h>
 #include <string.h>
 
 typedef float V __attribute__((vector_size(16)));
+typedef uint64_t U __attribute__((vector_size(16)));
 
 #define VW 4
 #define MR 4
@@ -17,6 +19,9 @@ typedef float V __attribute__((vector_size(16)));
 #define v_sub(a, b) ((a) - (b))
 #define v_mul(a, b) ((a) * (b))
 #define v_div(a, b) ((a) / (b))
+#define u_mul(a, b) (((a)&0xFFFFFFFFu) * ((b)&0xFFFFFFFFu))
+#define u_even(a, b) ((U){(a)[0], (b)[0]})
+#define u_odd(a, b) ((U){(a)[1], (b)[1]})
 
 static inline V v_load_n(const float *p, int n)
 {

@@ -3,6 +3,7 @@
 #include <arm_neon.h>
 
 typedef float32x4_t V;
+typedef uint64_t U __attribute__((vector_size(16)));
 #define VW 4
 #define MR 6
 #define NV 4
@@ -34,6 +35,9 @@ static inline void v_store_n(float *p, V v, int n)
 #define v_div(a, b) vdivq_f32(a, b)
 #define v_min(a, b) vminq_f32(a, b)
 #define v_max(a, b) vmaxq_f32(a, b)
+#define u_mul(a, b) ((U)vmull_u32(vmovn_u64((uint64x2_t)(a)), vmovn_u64((uint64x2_t)(b))))
+#define u_even(a, b) ((U)vzip1q_u64((uint64x2_t)(a), (uint64x2_t)(b)))
+#define u_odd(a, b) ((U)vzip2q_u64((uint64x2_t)(a), (uint64x2_t)(b)))
 
 #include "libtensor/kernels/kernels.inc"
 #else

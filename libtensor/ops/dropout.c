@@ -8,6 +8,8 @@
  */
 #include "libtensor/internal.h"
 
+#include <math.h>
+
 static tn_status infer(tn_step *step)
 {
     const tn_dropout_attr *attr = step->node->attr;
@@ -27,20 +29,17 @@ static tn_status prepare(tn_step *step)
     return TN_OK;
 }
 
-/* to = from where kept and scaled, else 0, for `count` elements of one sample whose masks begin at element 0.
- */
-static void mask(const tn_step *step, int64_t sample, int64_t count, const float *from, float *to)
+/* (w >> 8) * 2^-24 >= p is w >= 2^8 ceil(2^24 p) for whole numbers w. */
+static tn_mask get_mask(const tn_step *step, int64_t sample)
 {
     const tn_dropout_attr *attr = step->node->attr;
-    const float scale = 1.0f / (1.0f - attr->p);
-    const uint32_t n = (uint32_t)(step->first_sample + (uint64_t)sample);
-    for (int64_t e = 0; e < count; e += 4) {
-        const uint32_t counter[4] = {(uint32_t)(e / 4), (uint32_t)step->node->id, (uint32_t)step->run, n};
-        uint32_t word[4];
-        tn_philox(step->seed, counter, word);
-        for (int64_t i = e; i < tn_min(e + 4, count); i++)
-            to[i] = (float)(word[i - e] >> 8) * 0x1p-24f >= attr->p ? from[i] * scale : 0.0f;
-    }
+    return (tn_mask){
+        .key = step->seed,
+        .counter = {0, (uint32_t)step->node->id, (uint32_t)step->run,
+                    (uint32_t)(step->first_sample + (uint64_t)sample)},
+        .least = (uint32_t)ceil((double)attr->p * 0x1p24) << 8,
+        .scale = 1.0f / (1.0f - attr->p),
+    };
 }
 
 typedef struct dropout_job {
@@ -57,8 +56,9 @@ static void dropout_task(void *arg, int64_t sample, int thread)
     const tn_tensor *x = &job->step->in[0];
     const int64_t elements = tn_numel(x) / x->size[0], begin = sample * elements;
     const int64_t count = attr->per_channel ? x->size[2] : elements;
+    const tn_mask mask = get_mask(job->step, sample);
     for (int64_t at = begin; at < begin + elements; at += count)
-        mask(job->step, sample, count, job->from + at, job->to + at);
+        job->step->ctx->kernels->dropout(&mask, 0, count, job->from + at, job->to + at);
 }
 
 static void forward(tn_step *step)

@@ -124,6 +124,36 @@ static void an_element_has_the_same_bits_in_every_tile(void **state)
     }
 }
 
+/* Wherever a stretch of a sample begins and ends, the words are those of tn_philox(), and what is kept is
+ * decided as on paper. */
+static void dropout_keeps_what_the_words_say(void **state)
+{
+    (void)state;
+    enum { MOST = 150 };
+    static const float p[] = {0.0f, 0.1f, 0.5f, 1.0f - 0x1p-24f};
+    float from[MOST], to[MOST + 1];
+    tn_fill_uniform(from, MOST, 1, 4, 1, 2);
+    for (int level = 0; tn_isa_list(level); level++)
+        for (int64_t first = 0; first < 80; first += 4)
+            for (int64_t count = 1; count <= MOST; count += count < 70 ? 1 : 13) {
+                const float rate = p[(first / 4 + count) % 4];
+                const tn_mask mask = {.key = 0x123456789abcdef0u,
+                                      .counter = {77, 3, 0xfffffffeu, 9},
+                                      .least = (uint32_t)ceil((double)rate * 0x1p24) << 8,
+                                      .scale = 3.0f};
+                to[count] = 7.0f;
+                tn_kernels_find(tn_isa_list(level))->dropout(&mask, first, count, from, to);
+                for (int64_t e = first; e < first + count; e++) {
+                    const uint32_t counter[4] = {(uint32_t)(e / 4), 3, 0xfffffffeu, 9};
+                    uint32_t word[4];
+                    tn_philox(mask.key, counter, word);
+                    const bool kept = (float)(word[e % 4] >> 8) * 0x1p-24f >= rate;
+                    assert_true(to[e - first] == (kept ? 3.0f * from[e - first] : 0.0f));
+                }
+                assert_true(to[count] == 7.0f);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +161,7 @@ int main(void)
         cmocka_unit_test(what_is_not_a_number_stays_so),
         cmocka_unit_test(tails_of_the_cell_are_exact),
         cmocka_unit_test(an_element_has_the_same_bits_in_every_tile),
+        cmocka_unit_test(dropout_keeps_what_the_words_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
