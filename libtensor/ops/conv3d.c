@@ -28,6 +28,8 @@ conv_geometry conv_get_geometry(const tn_step *step)
     g.pointwise = g.volume == 1;
     for (int i = 0; i < 3; i++)
         g.pointwise &= g.s[i] == 1 && g.p[i] == 0;
+    g.kt_begin = tn_max(0, tn_min(g.k[0] - 1, g.p[0] - (g.out[0] - 1) * g.s[0]));
+    g.kt_end = tn_max(g.kt_begin + 1, tn_min(g.k[0], g.in[0] + g.p[0]));
     return g;
 }
 
@@ -83,14 +85,29 @@ static int64_t padded_row(const conv_geometry *g)
     return (g->in[2] + 2 * g->p[2]) * g->c;
 }
 
+/* Forward goes along whole output rows where they are long enough, else over blocks of pixels. */
+static bool over_blocks(const conv_geometry *g)
+{
+    enum { SHORT_ROW = 13, NARROW = 64 };
+    if (g->volume == 1 && g->p[0] == 0 && g->p[1] == 0 && g->p[2] == 0)
+        return true;
+    return g->out[2] <= SHORT_ROW && g->o >= NARROW;
+}
+
+static size_t packed_weights(const tn_step *step, const conv_geometry *g)
+{
+    return (size_t)conv_used_taps(g) * tn_packed_floats(step->ctx->kernels, g->k[2] * g->c, g->o);
+}
+
 static tn_status prepare(tn_step *step)
 {
     const conv_geometry g = conv_get_geometry(step);
     const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
     step->flops = 2.0 * (double)pixels * (double)g.o * (double)g.c * (double)g.volume;
-    const size_t weights = (size_t)g.taps * tn_packed_floats(step->ctx->kernels, g.k[2] * g.c, g.o);
-    step->packed_bytes = (weights + 2 * (size_t)g.o) * sizeof(float);
-    if (g.p[2] > 0)
+    step->packed_bytes = (packed_weights(step, &g) + 2 * (size_t)g.o) * sizeof(float);
+    if (over_blocks(&g))
+        step->thread_scratch_bytes = conv_gather_bytes(&g);
+    else if (g.p[2] > 0)
         step->thread_scratch_bytes =
             (size_t)(g.k[0] * input_rows(&g, rows_per_task(&g)) * padded_row(&g)) * sizeof(float);
     if (step->training)
@@ -115,22 +132,22 @@ static void pack_panel(void *arg, int64_t panel, int thread)
     const conv_geometry *g = job->g;
     const int nr = job->kernels->nr;
     const int64_t o = panel * nr, columns = tn_min(nr, g->o - o);
-    float *out = job->out + panel * g->volume * g->c * nr;
-    for (int64_t k = 0; k < g->volume; k++, out += g->c * nr)
+    float *out = job->out + panel * conv_used_taps(g) * g->k[2] * g->c * nr;
+    const int64_t frame = g->k[1] * g->k[2];
+    for (int64_t k = g->kt_begin * frame; k < g->kt_end * frame; k++, out += g->c * nr)
         tn_pack_b(job->kernels, g->c, columns, job->weight + o * g->c * g->volume + k, g->volume,
                   g->c * g->volume, job->scale + o, out);
 }
 
-static float *shift_of(const tn_step *step, const conv_geometry *g)
+float *conv_shift(const tn_step *step, const conv_geometry *g)
 {
-    return (float *)step->packed +
-           (size_t)g->taps * tn_packed_floats(step->ctx->kernels, g->k[2] * g->c, g->o);
+    return (float *)step->packed + packed_weights(step, g);
 }
 
 static void pack(tn_step *step)
 {
     const conv_geometry g = conv_get_geometry(step);
-    float *shift = shift_of(step, &g), *scale = shift + g.o;
+    float *shift = conv_shift(step, &g), *scale = shift + g.o;
     tn_fold_epilogue(step, g.o, step->in[BIAS].data, scale, shift);
     pack_job job = {&g, step->ctx->kernels, step->in[WEIGHT].data, scale, step->packed};
     tn_parallel(step->ctx, tn_ceil_div(g.o, job.kernels->nr), pack_panel, &job);
@@ -186,13 +203,13 @@ static int list_taps(const conv_geometry *g, const input_window *w, int64_t row,
                      int64_t *tap)
 {
     int count = 0;
-    for (int64_t kt = 0; kt < g->k[0]; kt++)
+    for (int64_t kt = g->kt_begin; kt < g->kt_end; kt++)
         for (int64_t kh = 0; kh < g->k[1]; kh++) {
             const float *at = window_row(g, w, kt, row * g->s[1] + kh);
             if (!at)
                 continue;
             a[count] = at;
-            tap[count++] = kt * g->k[1] + kh;
+            tap[count++] = (kt - g->kt_begin) * g->k[1] + kh;
         }
     return count;
 }
@@ -229,13 +246,13 @@ static void forward_task(void *arg, int64_t task, int thread)
         const int64_t pixel = (plane * g->out[1] + oh0 + row) * g->out[2];
         for (int64_t panel = job->panels * group / job->panel_groups;
              panel < job->panels * (group + 1) / job->panel_groups; panel++) {
-            const float *weights = (const float *)step->packed + panel * g->taps * k * nr;
+            const float *weights = (const float *)step->packed + panel * conv_used_taps(g) * k * nr;
             for (int i = 0; i < product.batch; i++)
                 b[i] = weights + tap[i] * k * nr;
             const int64_t o = panel * nr, at = pixel * g->o + o;
             product.n = (int)tn_min(nr, g->o - o);
             product.c = step->out[0].data + at;
-            product.bias = shift_of(step, g) + o;
+            product.bias = conv_shift(step, g) + o;
             product.residual = step->epilogue.add ? step->epilogue.residual.data + at : NULL;
             kernels->brgemm(&product);
         }
@@ -246,10 +263,8 @@ static void forward(tn_step *step)
 {
     forward_job job = {.step = step, .g = conv_get_geometry(step)};
     const conv_geometry *g = &job.g;
-    if (g->pointwise) {
-        tn_gemm_packed(step->ctx, g->n * g->in[0] * g->in[1] * g->in[2], g->o, g->c, step->in[X].data, g->c,
-                       step->packed, step->out[0].data, g->o, shift_of(step, g),
-                       step->epilogue.add ? step->epilogue.residual.data : NULL, g->o, step->epilogue.relu);
+    if (over_blocks(g)) {
+        conv_gather_forward(step, g);
         return;
     }
     job.rows = rows_per_task(g);
@@ -289,6 +304,11 @@ static const tn_case cases[] = {
     {"conv2d", {{5, 3, 4, 1, 6, 5}, {5, 6, 4, 1, 3, 3}, {1, 6}}, &flat, false},
     {"stride past the kernel", {{5, 1, 3, 4, 7, 8}, {5, 4, 3, 2, 1, 2}}, &sparse, false},
     {"padding past the kernel", {{5, 1, 2, 2, 3, 3}, {5, 3, 2, 1, 1, 1}, {1, 3}}, &far, false},
+    {"1x1x1 of a page of channels", {{5, 1, 1024, 1, 3, 2}, {5, 33, 1024, 1, 1, 1}}, &plain, false},
+    {"1x1x1 stride 2 wide", {{5, 1, 5, 3, 25, 37}, {5, 67, 5, 1, 1, 1}}, &strided, false},
+    {"3x3x3 of short rows", {{5, 2, 3, 2, 9, 8}, {5, 65, 3, 3, 3, 3}, {1, 65}}, &same3, false},
+    {"3x3x3 stride 2 of short rows", {{5, 1, 3, 3, 13, 11}, {5, 64, 3, 3, 3, 3}}, &half3, false},
+    {"one frame of short rows", {{5, 2, 3, 1, 7, 7}, {5, 64, 3, 3, 3, 3}}, &same3, false},
     {"3x3x3 stride 3", {{5, 1, 3, 5, 7, 8}, {5, 4, 3, 3, 3, 3}}, &thirds, false},
     {0},
 };
