@@ -34,9 +34,6 @@ int64_t nn_first_not_finite(const float *x, int64_t n);
 /* Whether the file is of that kind, by its metadata, else by its tensors. TN_SHAPE says what it is. */
 tn_status nn_check_kind(tn_ctx *ctx, const wt_file *file, nn_kind kind);
 
-/* Class names that can be kept in metadata: not empty, no commas or line ends, none twice. TN_RANGE. */
-tn_status nn_check_names(tn_ctx *ctx, const char *path, char *const *name, int count);
-
 /* Reads what a file says beside its weights; class names as they are in the file, or NULL. `kind` is what
  * the caller expects, `classes` and `width` the sizes of the network that the file's tensors make. */
 tn_status nn_facts_read(tn_ctx *ctx, const wt_file *file, nn_kind kind, int classes, int width,

@@ -190,6 +190,10 @@ typedef struct nn_facts {
 tn_status nn_save(tn_graph *graph, const char *path, const nn_video_config *video,
                   const nn_audio_config *audio, const nn_facts *facts, const wt_meta *more, int more_count);
 
+/* Whether a model file can hold these class names: not empty, no commas or line ends, none twice. TN_RANGE
+ * names the first that it cannot, and `path`, the file that they are from. */
+tn_status nn_check_names(tn_ctx *ctx, const char *path, char *const *name, int count);
+
 typedef struct nn_model nn_model;
 
 typedef struct nn_model_options {
@@ -565,6 +569,15 @@ tn_status nn_trainer_load(nn_trainer *trainer, const char *path);
  * checkpoint as it is. Results do not depend on the number of threads. */
 tn_status nn_trainer_run(nn_trainer *trainer, const nn_clips *train, const nn_clips *val,
                          const nn_train_hooks *hooks, nn_train_end *end);
+
+/* Gives the graph the weights of a file, which must outlive the trainer, and frees what only training needs:
+ * then nn_trainer_ask() tells what the best epoch says. Fails as nn_bind(). */
+tn_status nn_trainer_take(nn_trainer *trainer, const wt_file *file);
+
+/* What the network says of one clip, in inference, whose label is not looked at: a probability for each
+ * class. Weights must not have changed since it was last asked. Fails as fill() and tn_plan_create() do, and
+ * with TN_RANGE where a probability is not finite. */
+tn_status nn_trainer_ask(nn_trainer *trainer, const nn_clips *clips, size_t clip, double *probability);
 
 /* ---- support vector machines ----------------------------------------------------------------------- */
 

@@ -44,7 +44,8 @@ tn_status nn_trainer_create(tn_graph *graph, const nn_network *net, int classes,
     t->classes = classes;
     t->option = *options;
     t->train.mode = TN_TRAINING;
-    t->val.mode = TN_INFERENCE;
+    t->val.mode = t->ask.mode = TN_INFERENCE;
+    t->ask.asks = true;
     t->best_loss = t->lowest_loss = INFINITY;
     const tn_status status = make(t);
     if (status == TN_OK)
@@ -54,12 +55,19 @@ tn_status nn_trainer_create(tn_graph *graph, const nn_network *net, int classes,
     return status;
 }
 
+static void drop_plan(nn_batch_plan *p)
+{
+    tn_plan_destroy(p->plan);
+    p->plan = NULL;
+}
+
 void nn_trainer_destroy(nn_trainer *t)
 {
     if (!t)
         return;
-    tn_plan_destroy(t->train.plan);
-    tn_plan_destroy(t->val.plan);
+    drop_plan(&t->train);
+    drop_plan(&t->val);
+    drop_plan(&t->ask);
     nn_order_free(t->ctx, &t->order);
     nn_optimizer_destroy(t->optimizer);
     tn_free(t->ctx, t->tally.rows);
@@ -236,4 +244,28 @@ tn_status nn_trainer_run(nn_trainer *t, const nn_clips *train, const nn_clips *v
             return interrupt(t, end);
         TN_TRY(finish_epoch(t, val, hooks));
     }
+}
+
+/* ---- asking the result ----------------------------------------------------------------------------- */
+
+tn_status nn_trainer_take(nn_trainer *t, const wt_file *file)
+{
+    drop_plan(&t->train);
+    drop_plan(&t->val);
+    drop_plan(&t->ask);
+    return nn_bind(t->graph, file, NULL);
+}
+
+tn_status nn_trainer_ask(nn_trainer *t, const nn_clips *clips, size_t clip, double *probability)
+{
+    TN_TRY(nn_batch_fill(t, &t->ask, clips, &clip, 1, 0));
+    tn_plan_forward(t->ask.plan);
+    const tn_tensor out = tn_plan_value(t->ask.plan, t->net.probabilities);
+    for (int i = 0; i < t->classes; i++) {
+        if (!isfinite(out.data[i]))
+            return tn_fail(t->ctx, TN_RANGE, "the probability of class %d is %g, not a finite number", i,
+                           (double)out.data[i]);
+        probability[i] = (double)out.data[i];
+    }
+    return TN_OK;
 }

@@ -15,6 +15,7 @@ typedef struct nn_tally {
 /* A plan for one shape of batches, kept while shapes repeat. */
 typedef struct nn_batch_plan {
     tn_mode mode;  /* of the plan */
+    bool asks;     /* for nn_trainer_ask(): no labels, and weights that stay */
     tn_plan *plan; /* NULL: not made yet */
     int64_t rows;  /* of a batch */
     int64_t steps; /* of its longest clip */
@@ -36,6 +37,7 @@ struct nn_trainer {
     nn_train_options option;  /* as given; borrows what it points to */
     nn_optimizer *optimizer;  /* owned */
     nn_batch_plan train, val; /* plans of the two modes */
+    nn_batch_plan ask;        /* plan for one clip whose label is not known */
     nn_order order;           /* of the epoch under way */
     nn_tally tally;           /* of the epoch under way */
     int64_t step;             /* updates done */
@@ -64,7 +66,8 @@ void nn_order_sort(nn_order *order, const nn_clips *clips, size_t batch);
 const size_t *nn_order_batch(const nn_order *order, const nn_clips *clips, size_t batch, size_t i,
                              size_t *rows);
 
-/* Makes the plan fit for the batch and writes its inputs. `step` is what fill() is told. */
+/* Makes the plan fit for the batch and writes its inputs, labels but where it asks. `step` is what fill() is
+ * told. */
 tn_status nn_batch_fill(nn_trainer *t, nn_batch_plan *plan, const nn_clips *clips, const size_t *clip,
                         size_t rows, int64_t step);
 

@@ -92,14 +92,14 @@ const size_t *nn_order_batch(const nn_order *order, const nn_clips *clips, size_
 static tn_status prepare(nn_trainer *t, nn_batch_plan *p, const nn_clips *clips, int64_t rows, int64_t steps)
 {
     if (p->plan && p->rows == rows && p->steps == steps) {
-        if (p->mode == TN_INFERENCE)
+        if (p->mode == TN_INFERENCE && !p->asks)
             tn_plan_refresh(p->plan);
         return TN_OK;
     }
     tn_plan_destroy(p->plan);
     p->plan = NULL;
-    tn_input_shape shapes[4] = {{.name = tn_var_name(t->net.input)}, {"labels", {rows}}};
-    int count = 2;
+    tn_input_shape shapes[4] = {{.name = tn_var_name(t->net.input)}};
+    int count = 1;
     shapes[0].size[0] = rows;
     for (int i = 1; i < tn_var_rank(t->net.input); i++)
         shapes[0].size[i] = clips->size[i - 1];
@@ -107,7 +107,9 @@ static tn_status prepare(nn_trainer *t, nn_batch_plan *p, const nn_clips *clips,
         shapes[0].size[1] = steps;
         shapes[count++] = (tn_input_shape){"lengths", {rows}};
     }
-    if (t->option.class_weight)
+    if (!p->asks)
+        shapes[count++] = (tn_input_shape){"labels", {rows}};
+    if (!p->asks && t->option.class_weight)
         shapes[count++] = (tn_input_shape){"class_weights", {t->classes}};
     const tn_plan_options options = {.mode = p->mode, .loss = p->mode == TN_TRAINING ? t->loss : NULL};
     TN_TRY(tn_plan_create(t->graph, &options, shapes, count, &p->plan));
@@ -129,6 +131,19 @@ static tn_tensor row_of(const nn_trainer *t, const tn_tensor *input, size_t row,
     return view;
 }
 
+static void fill_labels(nn_trainer *t, nn_batch_plan *p, const nn_clips *clips, const size_t *clip,
+                        size_t rows)
+{
+    float *label = tn_plan_value(p->plan, tn_find(t->graph, "labels")).data;
+    for (size_t i = 0; i < rows; i++)
+        label[i] = (float)clips->label[clip[i]];
+    if (!t->option.class_weight)
+        return;
+    float *weight = tn_plan_value(p->plan, tn_find(t->graph, "class_weights")).data;
+    for (int i = 0; i < t->classes; i++)
+        weight[i] = p->mode == TN_TRAINING ? t->option.class_weight[i] : 1.0f;
+}
+
 tn_status nn_batch_fill(nn_trainer *t, nn_batch_plan *p, const nn_clips *clips, const size_t *clip,
                         size_t rows, int64_t step)
 {
@@ -137,20 +152,15 @@ tn_status nn_batch_fill(nn_trainer *t, nn_batch_plan *p, const nn_clips *clips, 
         longest = clips->steps[clip[i]] > longest ? clips->steps[clip[i]] : longest;
     TN_TRY(prepare(t, p, clips, (int64_t)rows, longest));
     const tn_tensor input = tn_plan_value(p->plan, t->net.input);
-    float *label = tn_plan_value(p->plan, tn_find(t->graph, "labels")).data;
     float *length = t->net.lengths ? tn_plan_value(p->plan, t->net.lengths).data : NULL;
     for (size_t i = 0; i < rows; i++) {
         const tn_tensor out = row_of(t, &input, i, clips, clip[i]);
         TN_TRY(clips->fill(clips->arg, clip[i], step, &out));
-        label[i] = (float)clips->label[clip[i]];
         if (length)
             length[i] = (float)clips->steps[clip[i]];
     }
-    if (t->option.class_weight) {
-        float *weight = tn_plan_value(p->plan, tn_find(t->graph, "class_weights")).data;
-        for (int i = 0; i < t->classes; i++)
-            weight[i] = p->mode == TN_TRAINING ? t->option.class_weight[i] : 1.0f;
-    }
+    if (!p->asks)
+        fill_labels(t, p, clips, clip, rows);
     return TN_OK;
 }
 

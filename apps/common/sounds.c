@@ -52,6 +52,11 @@ static tn_status read_one(tn_ctx *ctx, const data_item *item, const sound_option
     return status;
 }
 
+static bool is_to_stop(const sound_options *o)
+{
+    return o->stop && o->stop();
+}
+
 static void sounds_task(void *arg, int64_t task, int thread)
 {
     const sounds_job *job = arg;
@@ -59,6 +64,8 @@ static void sounds_task(void *arg, int64_t task, int thread)
     sound *s = &job->out->clip[i];
     s->worker = thread;
     tn_ctx *ctx = job->out->worker[thread];
+    if (is_to_stop(job->options))
+        return;
     if (!*tn_error(ctx)) /* a context keeps its first message; what comes behind it is not needed */
         job->status[i] = read_one(ctx, &job->manifest->item[job->index[i]], job->options, s);
 }
@@ -70,6 +77,9 @@ static tn_status run(tn_ctx *ctx, sounds_job *job, const report_bar *bar)
     for (job->begin = 0; job->begin < s->count; job->begin += round) {
         const size_t left = s->count - job->begin, n = left < round ? left : round;
         tn_parallel(ctx, (int64_t)n, sounds_task, job);
+        s->stopped = is_to_stop(job->options);
+        if (s->stopped)
+            return TN_OK;
         for (size_t i = job->begin; i < job->begin + n; i++)
             if (job->status[i] != TN_OK)
                 return tn_fail(ctx, job->status[i], "%s", tn_error(s->worker[s->clip[i].worker]));

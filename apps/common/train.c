@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +37,11 @@ int train_options_of(train_args *a, cmd_option out[TRAIN_OPTIONS])
         cmd_number("step-factor", "F", "step schedule: of each reduction (default 0.1)", &a->step_factor,
                    1e-6, 1),
         cmd_flag("class-weights", "weigh classes by how rare they are", &a->class_weights),
+        cmd_int(
+            "oof", "K",
+            "scores of the clips to learn from by K networks more, each\ntrained without the clips that it "
+            "scores: scores.oof.csv",
+            &a->oof, 2, 1000),
     };
     memcpy(out, options, sizeof options);
     return TRAIN_OPTIONS;
@@ -103,6 +107,7 @@ void train_set_all(train_settings *s, const train_args *a, const nn_train_option
     if (o->schedule.kind != NN_SCHEDULE_COSINE)
         train_set(s, "epochs", "%d", a->epochs);
     train_set(s, "patience", "%d", a->patience);
+    train_set(s, "oof", "%d", a->oof);
 }
 
 static json_t *text_of(const char *text)
@@ -126,7 +131,7 @@ static json_t *split_of(const train_split *split, char *const *class_name, int c
     return all;
 }
 
-static tn_status write_text(tn_ctx *ctx, const char *path, const char *text, size_t bytes)
+tn_status train_write_text(tn_ctx *ctx, const char *path, const char *text, size_t bytes)
 {
     wt_writer *writer;
     TN_TRY(wt_create(ctx, path, &writer));
@@ -155,7 +160,7 @@ tn_status train_save_settings(tn_ctx *ctx, const char *path, const char *program
     json_decref(all);
     if (!text)
         return tn_fail(ctx, TN_NOMEM, "%s: out of memory", path);
-    const tn_status status = write_text(ctx, path, text, strlen(text));
+    const tn_status status = train_write_text(ctx, path, text, strlen(text));
     free(text);
     return status;
 }
@@ -204,60 +209,7 @@ void train_balance(const size_t *of_class, int classes, size_t clips, float *wei
         weight[i] = (float)((double)clips / ((double)classes * (double)of_class[i]));
 }
 
-/* ---- log ------------------------------------------------------------------------------------------- */
-
-static const char log_header[] =
-    "epoch,loss,accuracy,uar,val_loss,val_accuracy,val_uar,learning_rate,seconds\n";
-
-enum { LOG_LINE = 320 };
-
-/* Takes the lines of earlier epochs from the file that is there, each once; what it lacks stays away. */
-static void take_log(train_run *run, int64_t epoch)
-{
-    FILE *file = fopen(run->log_path, "r");
-    char line[LOG_LINE];
-    int64_t last = 0;
-    if (!file)
-        return;
-    while (fgets(line, sizeof line, file)) {
-        const int64_t number = strtoll(line, NULL, 10); /* 0 for the header */
-        const size_t n = strlen(line);
-        if (number <= last || number > epoch || line[n - 1] != '\n')
-            continue;
-        memcpy(run->log + run->log_bytes, line, n);
-        run->log_bytes += n;
-        last = number;
-    }
-    fclose(file);
-}
-
-/* Room for a line of every epoch, done and to come. */
-static tn_status begin_log(train_run *run, int64_t epoch)
-{
-    const int64_t lines = (epoch > run->epochs ? epoch : run->epochs) + 1;
-    run->log = tn_alloc(run->ctx, (size_t)lines, LOG_LINE);
-    if (!run->log)
-        return TN_NOMEM;
-    run->log_bytes = strlen(log_header);
-    memcpy(run->log, log_header, run->log_bytes);
-    if (epoch > 0)
-        take_log(run, epoch);
-    return TN_OK;
-}
-
-/* Validation's columns are empty where there is none. */
-static tn_status add_to_log(train_run *run, const nn_epoch *e, double seconds)
-{
-    char val[96] = ",,";
-    if (!isnan(e->val_loss))
-        snprintf(val, sizeof val, "%.9g,%.6f,%.6f", e->val_loss, e->val_accuracy, e->val_uar);
-    const int n = snprintf(run->log + run->log_bytes, LOG_LINE, "%" PRId64 ",%.9g,%.6f,%.6f,%s,%.9g,%.3f\n",
-                           e->epoch, e->loss, e->accuracy, e->uar, val, e->rate, seconds);
-    run->log_bytes += (size_t)n;
-    return write_text(run->ctx, run->log_path, run->log, run->log_bytes);
-}
-
-/* ---- the run --------------------------------------------------------------------------------------- */
+/* ---- signals ---------------------------------------------------------------------------------------- */
 
 /* A signal handler can reach nothing else. */
 static volatile sig_atomic_t interrupted;
@@ -285,53 +237,4 @@ void train_unwatch(const train_signals *before)
 bool train_interrupted(void)
 {
     return interrupted;
-}
-
-static bool stop(void *arg)
-{
-    (void)arg;
-    return interrupted;
-}
-
-static void after_step(void *arg, const nn_trainer *trainer)
-{
-    const train_run *run = arg;
-    const nn_train_progress p = nn_trainer_progress(trainer);
-    char what[40];
-    snprintf(what, sizeof what, "epoch %lld, loss %.4f", (long long)p.epoch + 1, p.loss);
-    report_bar bar = run->bar;
-    bar.total = (size_t)run->epochs * (size_t)p.batches;
-    report_bar_show(&bar, (size_t)p.epoch * (size_t)p.batches + (size_t)p.batch, what);
-}
-
-static tn_status after_epoch(void *arg, const nn_epoch *e)
-{
-    train_run *run = arg;
-    const double now = report_now(), seconds = now - run->begun;
-    run->begun = now;
-    return add_to_log(run, e, seconds);
-}
-
-static tn_status better(void *arg, const nn_epoch *e)
-{
-    train_run *run = arg;
-    return run->save(run->arg, e);
-}
-
-tn_status train_go(train_run *run, const nn_clips *train, const nn_clips *val, int64_t epoch,
-                   nn_train_end *end)
-{
-    TN_TRY(begin_log(run, epoch));
-    train_signals before;
-    train_watch(&before);
-    const nn_train_hooks hooks = {
-        .arg = run, .step = after_step, .stop = stop, .better = better, .epoch = after_epoch};
-    run->bar = report_bar_begin(2, run->cmd->quiet);
-    run->begun = report_now();
-    const tn_status status = nn_trainer_run(run->trainer, train, val, &hooks, end);
-    report_bar_clear(&run->bar);
-    train_unwatch(&before);
-    tn_free(run->ctx, run->log);
-    run->log = NULL;
-    return status;
 }

@@ -1,4 +1,4 @@
-/* train: what the programs that train share: their options, settings, log and signals. */
+/* train: what the programs that train share: their options, settings, files and signals. */
 #ifndef APPS_COMMON_TRAIN_H
 #define APPS_COMMON_TRAIN_H
 
@@ -23,9 +23,10 @@ typedef struct train_args {
     double lr, momentum, weight_decay, clip; /* numbers of the optimiser */
     double step_every, step_factor;          /* of the step schedule */
     bool class_weights;                      /* weigh classes by how rare they are */
+    int oof;                                 /* --oof: folds for out-of-fold scores; 0: none */
 } train_args;
 
-enum { TRAIN_OPTIONS = 18 }; /* of the table */
+enum { TRAIN_OPTIONS = 19 }; /* of the table */
 
 /* Writes the options of the table into `out` and returns their number; fields hold the defaults. */
 int train_options_of(train_args *args, cmd_option out[TRAIN_OPTIONS]);
@@ -72,6 +73,9 @@ char *train_path(tn_ctx *ctx, const char *out, const char *name);
 /* Makes the folder, and those above it, where they are missing. TN_IO, TN_NOMEM. */
 tn_status train_make_folder(tn_ctx *ctx, const char *path);
 
+/* Writes a text as a file, whole or not at all. */
+tn_status train_write_text(tn_ctx *ctx, const char *path, const char *text, size_t bytes);
+
 /* Weights that are inverse to how many clips a class has, 1 on average over the clips. */
 void train_balance(const size_t *of_class, int classes, size_t clips, float *weight);
 
@@ -86,25 +90,5 @@ typedef struct train_signals {
 void train_watch(train_signals *before);
 void train_unwatch(const train_signals *before);
 bool train_interrupted(void);
-
-/* What hooks of a run need. */
-typedef struct train_run {
-    tn_ctx *ctx;                                     /* for memory and messages */
-    const cmd_line *cmd;                             /* options */
-    nn_trainer *trainer;                             /* runs */
-    const char *log_path;                            /* of the CSV file */
-    char *log;                                       /* its text */
-    size_t log_bytes;                                /* of it */
-    double begun;                                    /* when the epoch began */
-    report_bar bar;                                  /* over all steps */
-    int epochs;                                      /* at most */
-    tn_status (*save)(void *arg, const nn_epoch *e); /* saves the model as it is */
-    void *arg;                                       /* of save() */
-} train_run;
-
-/* Runs the trainer with a bar, a log and a handler of SIGINT and SIGTERM, which ends the run after the step
- * under way, saved. With `epoch` above 0 the log goes on behind that epoch's line. */
-tn_status train_go(train_run *run, const nn_clips *train, const nn_clips *val, int64_t epoch,
-                   nn_train_end *end);
 
 #endif

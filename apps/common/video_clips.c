@@ -7,11 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const video_part_reason = "without frames";
-
 const data_item *video_part_item(const video_part *part, size_t clip)
 {
-    return &part->manifest->item[part->selection.index[clip]];
+    return &part->manifest->item[part->index[clip]];
 }
 
 /* ---- hashes ---------------------------------------------------------------------------------------- */
@@ -51,45 +49,14 @@ static tn_status hash_clip(tn_ctx *ctx, const data_item *item, const data_video_
 
 /* ---- parts ----------------------------------------------------------------------------------------- */
 
-/* Closes the ranks of the clips that have frames and counts the others. */
-static void take_used(video_part *p)
+tn_status video_part_open(tn_ctx *ctx, const data_manifest *manifest, const size_t *index, size_t clips,
+                          const data_video_options *take, uint64_t salt, video_part *p)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < p->selection.count; i++) {
-        const data_item *item = video_part_item(p, i);
-        if (!item->frames && !item->video) {
-            p->count.left_out[0]++;
-            continue;
-        }
-        p->selection.index[n] = p->selection.index[i];
-        p->label[n++] = item->label;
-        if (item->label >= 0)
-            p->count.of_class[item->label]++;
-    }
-    p->count.clips = p->selection.count = n;
-}
-
-tn_status video_part_read(tn_ctx *ctx, const data_manifest *manifest, const data_video_options *take,
-                          uint64_t salt, bool labelled, bool complete, video_part *p)
-{
-    p->manifest = manifest;
-    TN_TRY((labelled ? data_manifest_select_labelled : data_manifest_select)(ctx, manifest, p->name,
-                                                                             &p->selection));
-    const size_t n = p->selection.count;
-    p->count.name = p->name;
-    p->count.of_class = tn_zalloc(ctx, (size_t)manifest->classes, sizeof *p->count.of_class);
-    p->label = tn_zalloc(ctx, n, sizeof *p->label);
-    p->key = tn_zalloc(ctx, n, sizeof *p->key);
-    if (!p->count.of_class || !p->label || !p->key)
+    *p = (video_part){.manifest = manifest, .index = index, .clips = clips};
+    p->key = tn_zalloc(ctx, clips, sizeof *p->key);
+    if (!p->key)
         return TN_NOMEM;
-    take_used(p);
-    for (int i = 0; complete && i < manifest->classes; i++)
-        if (p->count.of_class[i] == 0)
-            return tn_fail(ctx, TN_RANGE, "%s: no clip of class %s in split %s has frames to learn from",
-                           manifest->path, manifest->class_name[i], p->name);
-    if (p->count.clips == 0)
-        return tn_fail(ctx, TN_RANGE, "%s: no clip of split %s has frames", manifest->path, p->name);
-    for (size_t i = 0; i < p->count.clips; i++)
+    for (size_t i = 0; i < clips && !train_interrupted(); i++)
         TN_TRY(hash_clip(ctx, video_part_item(p, i), take, salt, &p->key[i]));
     return TN_OK;
 }
@@ -98,9 +65,6 @@ void video_part_free(tn_ctx *ctx, video_part *p)
 {
     tn_free(ctx, p->features);
     tn_free(ctx, p->key);
-    tn_free(ctx, p->label);
-    tn_free(ctx, p->count.of_class);
-    tn_free(ctx, p->selection.index);
     *p = (video_part){0};
 }
 
@@ -154,7 +118,7 @@ tn_status video_read_clips(tn_ctx *ctx, const video_part *part, const size_t *cl
     if (!r.outcome)
         return TN_NOMEM;
     tn_status status = batch_run(ctx, count, read_task, &r);
-    for (size_t i = 0; status == TN_OK && i < count; i++)
+    for (size_t i = 0; status == TN_OK && i < count && !train_interrupted(); i++)
         if (r.outcome[i].status != TN_OK)
             status = tn_fail(ctx, r.outcome[i].status, "%s", r.outcome[i].message);
     tn_free(ctx, r.outcome);
@@ -213,10 +177,10 @@ static tn_status compute_missing(const extraction *e, size_t *computed, bool *st
 
 static tn_status extract(extraction *e, bool quiet, size_t *computed, bool *stopped)
 {
-    e->missing = tn_alloc(e->ctx, e->part->count.clips, sizeof *e->missing);
+    e->missing = tn_alloc(e->ctx, e->part->clips, sizeof *e->missing);
     if (!e->missing)
         return TN_NOMEM;
-    for (size_t i = 0; i < e->part->count.clips; i++)
+    for (size_t i = 0; i < e->part->clips; i++)
         if (!nn_cache_find(e->cache, e->part->key[i]))
             e->missing[e->count++] = i;
     for (size_t i = 0; i < ROUND && i < e->count; i++) {
@@ -242,10 +206,10 @@ tn_status video_part_features(tn_ctx *ctx, video_part *part, nn_model *model, co
     if (status != TN_OK || *stopped)
         return status;
     size_t values;
-    if (!tn_mul_size(part->count.clips, width, &values))
+    if (!tn_mul_size(part->clips, width, &values))
         return tn_fail(ctx, TN_NOMEM, "too many features");
     part->features = tn_alloc(ctx, values, sizeof *part->features);
-    for (size_t i = 0; part->features && i < part->count.clips; i++)
+    for (size_t i = 0; part->features && i < part->clips; i++)
         memcpy(part->features + i * width, nn_cache_find(cache, part->key[i]), width * sizeof(float));
     return part->features ? TN_OK : TN_NOMEM;
 }

@@ -5,25 +5,19 @@
 #include "apps/common/train.h"
 #include "data/data.h"
 
-/* The clips of a split. */
+/* Clips of a list. */
 typedef struct video_part {
-    const char *name;              /* of the split; NULL: the part is not there */
     const data_manifest *manifest; /* borrowed */
-    data_selection selection;      /* clips of the list; those without frames are taken out */
-    int *label;                    /* class of each; -1: unlabelled */
+    const size_t *index;           /* the clips, which have frames: numbers of the list; borrowed */
+    size_t clips;                  /* of them */
     uint64_t *key;                 /* hash of each clip's files, of what is taken of them and of `salt` */
-    train_split count;             /* clips of each class, and left out ones */
     float *features;               /* clips x width, or NULL */
 } video_part;
 
-/* The one reason why clips are left out. */
-extern const char *const video_part_reason;
-
-/* Selects the clips of `part->name`, leaves out those without frames and hashes the files of the others.
- * `labelled`: each clip must have a class; `complete`: each class a clip. TN_RANGE names what is missing;
- * TN_IO. What is in `part` after a failure is to be freed as well. */
-tn_status video_part_read(tn_ctx *ctx, const data_manifest *manifest, const data_video_options *take,
-                          uint64_t salt, bool labelled, bool complete, video_part *part);
+/* Hashes the files of the clips, as far as train_interrupted() lets it. TN_IO, TN_NOMEM. What is in `part`
+ * after a failure is to be freed as well. */
+tn_status video_part_open(tn_ctx *ctx, const data_manifest *manifest, const size_t *index, size_t clips,
+                          const data_video_options *take, uint64_t salt, video_part *part);
 void video_part_free(tn_ctx *ctx, video_part *part); /* and empties it */
 
 const data_item *video_part_item(const video_part *part, size_t clip);
@@ -37,7 +31,8 @@ tn_status video_read_clip(tn_ctx *ctx, const data_item *item, const data_video_o
 size_t video_clip_bytes(const data_video_options *take);
 
 /* Reads `count` clips of a part at once, clip[i] into rgb[i], each thread one. Fails with the message of the
- * first that cannot be read. */
+ * first that cannot be read, unless train_interrupted(): the signal may have ended a decoder, and what is in
+ * `rgb` then is not to be used. */
 tn_status video_read_clips(tn_ctx *ctx, const video_part *part, const size_t *clip, size_t count,
                            const data_video_options *take, unsigned char *const *rgb);
 

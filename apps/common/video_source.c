@@ -15,7 +15,7 @@ static tn_status read_kept(video_source *s, size_t kept)
     const size_t bytes = video_clip_bytes(s->options.take);
     const report_bar bar = report_bar_begin(kept, s->options.quiet);
     tn_status status = TN_OK;
-    for (size_t begin = 0; begin < kept && status == TN_OK; begin += ROUND) {
+    for (size_t begin = 0; begin < kept && status == TN_OK && !train_interrupted(); begin += ROUND) {
         const size_t left = kept - begin, n = left < ROUND ? left : ROUND;
         size_t clip[ROUND];
         for (size_t i = 0; i < n && status == TN_OK; i++) {
@@ -35,7 +35,7 @@ tn_status video_source_open(tn_ctx *ctx, const video_part *part, const video_sou
                             video_source *out)
 {
     *out = (video_source){.ctx = ctx, .part = part, .options = *options};
-    const size_t bytes = video_clip_bytes(options->take), clips = part->count.clips;
+    const size_t bytes = video_clip_bytes(options->take), clips = part->clips;
     out->rgb = tn_zalloc(ctx, clips, sizeof *out->rgb);
     for (int i = 0; i < 2; i++)
         out->scratch[i] = tn_alloc(ctx, bytes, 1);
@@ -47,7 +47,7 @@ tn_status video_source_open(tn_ctx *ctx, const video_part *part, const video_sou
 
 void video_source_close(video_source *s)
 {
-    for (size_t i = 0; s->rgb && i < s->part->count.clips; i++)
+    for (size_t i = 0; s->rgb && i < s->part->clips; i++)
         tn_free(s->ctx, s->rgb[i]);
     if (s->ctx) {
         tn_free(s->ctx, s->rgb);
@@ -62,7 +62,13 @@ tn_status video_source_frames(video_source *s, size_t clip, unsigned char **rgb)
     *rgb = s->rgb[clip] ? s->rgb[clip] : s->scratch[0];
     if (s->rgb[clip])
         return TN_OK;
-    return video_read_clip(s->ctx, video_part_item(s->part, clip), s->options.take, *rgb);
+    const data_item *item = video_part_item(s->part, clip);
+    const tn_status status = video_read_clip(s->ctx, item, s->options.take, *rgb);
+    if (status == TN_OK || !train_interrupted())
+        return status;
+    /* Ctrl-C on a terminal goes to the decoder as well, but the step under way is to be finished. */
+    tn_clear_error(s->ctx);
+    return video_read_clip(s->ctx, item, s->options.take, *rgb);
 }
 
 /* ---- chance ---------------------------------------------------------------------------------------- */

@@ -21,8 +21,8 @@ typedef struct video_source {
     unsigned char *scratch[2];    /* a clip as it is read, and as it is changed */
 } video_source;
 
-/* Reads as many clips as are kept, on all threads. Fails as video_read_clips(). What is in `out` after a
- * failure is to be freed as well. */
+/* Reads as many clips as are kept, on all threads, as far as train_interrupted() lets it. Fails as
+ * video_read_clips(). What is in `out` after a failure is to be freed as well. */
 tn_status video_source_open(tn_ctx *ctx, const video_part *part, const video_source_options *options,
                             video_source *out);
 void video_source_close(video_source *source); /* an empty one is fine */

@@ -3,6 +3,7 @@
 #include "tests/common/files.h"
 #include "tests/common/programs.h"
 
+#include "data/data.h"
 #include "nn/nn.h"
 
 #include <math.h>
@@ -237,6 +238,134 @@ static void a_signal_saves(void **state)
     test_same_files(all.dir, "whole/audio.safetensors", "cut0/audio.safetensors");
 }
 
+/* ---- out of fold ----------------------------------------------------------------------------------- */
+
+enum { FOLDS = 3 };
+#define OOF "--epochs 6 --oof 3 --class-weights "
+
+/* Two clips of each recording. `fold` unless NULL: those of fold 0 are only to be scored. */
+static void write_sources(const char *file, const int *fold)
+{
+    static const char *const classes[] = {"positive", "neutral", "negative"};
+    test_bytes list = {0};
+    test_put_text(&list, "name,frames,audio,label,split,source\n");
+    for (int i = 0; i < TRAIN + VAL; i++) {
+        const char *split = i >= TRAIN ? "val" : fold && fold[i] == 0 ? "test" : "train";
+        char *line = test_text("c%d,,%d.wav,%s,%s,s%d\n", i, i, classes[i % 3], split, i / 2);
+        test_put_text(&list, line);
+        free(line);
+    }
+    test_write_file(test_in(all.dir, file), list.data, list.size);
+    free(list.data);
+}
+
+static nn_scores read_scores(tn_ctx *ctx, const char *name)
+{
+    nn_scores scores;
+    assert_ok(ctx, nn_scores_read(ctx, test_in(all.dir, name), &scores));
+    return scores;
+}
+
+/* A clip's score is what a run says that has never seen its recording. */
+static void scores_out_of_fold_are_of_strangers(void **state)
+{
+    (void)state;
+    tn_ctx *ctx = test_ctx(1, NULL);
+    data_manifest list;
+    data_selection train;
+    int fold[TRAIN];
+    char *err;
+    write_sources("sources.csv", NULL);
+    assert_ok(ctx, data_manifest_read(ctx, test_in(all.dir, "sources.csv"), NULL, &list));
+    assert_ok(ctx, data_manifest_select(ctx, &list, "train", &train));
+    assert_int_equal(train.count, TRAIN);
+    assert_ok(ctx, data_manifest_folds(ctx, &list, train.index, TRAIN, FOLDS, 0, fold));
+    write_sources("strangers.csv", fold);
+    assert_int_equal(TRAIN_AUDIO(NULL, &err, OOF "--data sources.csv --out %s", "fair"), 0);
+    test_has(err, "fold 3/3: 6 epochs");
+    free(err);
+    assert_int_equal(
+        TRAIN_AUDIO(NULL, NULL, "--epochs 6 --class-weights --data strangers.csv --out %s", "strange"), 0);
+    nn_scores fair = read_scores(ctx, "fair/scores.oof.csv"),
+              strange = read_scores(ctx, "strange/scores.test.csv");
+    assert_int_equal(fair.count, TRAIN);
+    size_t seen = 0;
+    for (size_t i = 0; i < TRAIN; i++) {
+        assert_string_equal(fair.row[i].name, list.item[train.index[i]].name);
+        assert_string_equal(fair.row[i].split, "train");
+        if (fold[i] != 0)
+            continue;
+        assert_string_equal(fair.row[i].name, strange.row[seen].name);
+        assert_memory_equal(fair.row[i].probability, strange.row[seen].probability, 3 * sizeof(double));
+        seen++;
+    }
+    assert_int_equal(seen, strange.count);
+    assert_true(seen > 0 && seen < TRAIN);
+    nn_scores_free(ctx, &fair);
+    nn_scores_free(ctx, &strange);
+    tn_free(ctx, train.index);
+    data_manifest_free(ctx, &list);
+    tn_ctx_destroy(ctx);
+}
+
+static ino_t inode_of(const char *name)
+{
+    struct stat info;
+    assert_int_equal(stat(test_in(all.dir, name), &info), 0);
+    return info.st_ino;
+}
+
+/* Stopped in the second fold: going on leaves the first alone and ends where the uninterrupted run does, with
+ * other threads; the main network is that of a run without folds. */
+static void folds_go_on_bit_for_bit(void **state)
+{
+    (void)state;
+    char *out, *err;
+    write_sources("sources.csv", NULL);
+    assert_int_equal(
+        TRAIN_AUDIO(NULL, NULL, "--epochs 60 --patience 0 --data sources.csv --out %s", "bare60"), 0);
+    assert_int_equal(TRAIN_AUDIO(NULL, NULL,
+                                 "--epochs 60 --patience 0 --oof 3 --data sources.csv --out %s --threads 1",
+                                 "at-once"),
+                     0);
+    test_same_files(all.dir, "bare60/audio.safetensors", "at-once/audio.safetensors");
+    assert_int_equal(
+        test_run(&out, &err,
+                 "cd %s && { %s " SMALL
+                 "--epochs 60 --patience 0 --oof 3 --data sources.csv --out cut-fold & "
+                 "pid=$!; while [ ! -e cut-fold/oof/2/log.csv ]; do sleep 0.002; done; kill -INT $pid; "
+                 "wait $pid; echo status $?; }",
+                 all.dir, test_program("train-audio")),
+        0);
+    test_has(out, "status 130");
+    test_has(err, "interrupted and saved; the same command with --resume goes on");
+    free(out);
+    free(err);
+    assert_true(test_count_lines(all.dir, "cut-fold/oof/2/log.csv") < 61);
+    assert_int_not_equal(test_run(NULL, NULL, "ls %s", test_in(all.dir, "cut-fold/scores.oof.csv")), 0);
+    const ino_t first = inode_of("cut-fold/oof/1/audio.checkpoint.safetensors");
+    assert_int_equal(
+        TRAIN_AUDIO(NULL, NULL,
+                    "--epochs 60 --patience 0 --oof 3 --data sources.csv --out %s --resume --threads 3",
+                    "cut-fold"),
+        0);
+    assert_true(first == inode_of("cut-fold/oof/1/audio.checkpoint.safetensors"));
+    test_same_files(all.dir, "at-once/scores.oof.csv", "cut-fold/scores.oof.csv");
+    for (int i = 1; i <= 3; i++) {
+        char *a = test_text("at-once/oof/%d/audio.checkpoint.safetensors", i);
+        char *b = test_text("cut-fold/oof/%d/audio.checkpoint.safetensors", i);
+        test_same_files(all.dir, a, b);
+        free(a);
+        free(b);
+    }
+    assert_int_equal(TRAIN_AUDIO(NULL, &err,
+                                 "--epochs 60 --patience 0 --oof 4 --data sources.csv --out %s --resume",
+                                 "cut-fold"),
+                     1);
+    test_has(err, "cut-fold/oof/1/audio.checkpoint.safetensors: saved with set.fold = 1/3, this run has 1/4");
+    free(err);
+}
+
 /* ---- mistakes -------------------------------------------------------------------------------------- */
 
 static void mistakes(void **state)
@@ -252,6 +381,10 @@ static void mistakes(void **state)
         {"--data list.csv --out x --optimizer sdg", 2, "--optimizer sdg"},
         {"--data list.csv --out x --schedule no", 2, "--schedule no"},
         {"--data list.csv --out x --epochs 0", 2, "epochs"},
+        {"--data list.csv --out x --oof 1", 2, "oof"},
+        {"--data list.csv --out x --oof 25 --quiet", 1, "25 folds of 24"},
+        {"--data lone.csv --out x --oof 2 --val-split none --quiet", 1,
+         "--oof 2: without fold 2 no clip of class b is left"},
         {"--data none.csv --out x", 1, "none.csv"},
         {"--data list.csv --out list.csv", 1, "list.csv: cannot be made"},
         {"--data list.csv --out list.csv/below", 1, "list.csv: cannot be made"},
@@ -266,6 +399,9 @@ static void mistakes(void **state)
     const char text[] = "name,frames,audio,label,split\na,,0.wav,a,train\nb,,text.wav,b,train\n"
                         "c,,0.wav,a,val\nd,,1.wav,b,val\n";
     test_write_file(test_in(all.dir, "text.csv"), text, strlen(text));
+    const char lone[] =
+        "name,frames,audio,label,split\na,,0.wav,a,train\nb,,3.wav,a,train\nc,,1.wav,b,train\n";
+    test_write_file(test_in(all.dir, "lone.csv"), lone, strlen(lone));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         test_failure(all.dir, "train-audio", cases[i].arguments, cases[i].status, cases[i].part);
 }
@@ -290,9 +426,14 @@ static void other_checkpoints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(learns_tones),        cmocka_unit_test(leaves_out_and_tells),
-        cmocka_unit_test(scores_a_test_split), cmocka_unit_test(goes_on_bit_for_bit),
-        cmocka_unit_test(a_signal_saves),      cmocka_unit_test(mistakes),
+        cmocka_unit_test(learns_tones),
+        cmocka_unit_test(leaves_out_and_tells),
+        cmocka_unit_test(scores_a_test_split),
+        cmocka_unit_test(goes_on_bit_for_bit),
+        cmocka_unit_test(a_signal_saves),
+        cmocka_unit_test(scores_out_of_fold_are_of_strangers),
+        cmocka_unit_test(folds_go_on_bit_for_bit),
+        cmocka_unit_test(mistakes),
         cmocka_unit_test(other_checkpoints),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

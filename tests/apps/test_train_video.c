@@ -337,6 +337,45 @@ static void a_signal_saves(void **state)
     test_same_files(all.dir, "whole/video.safetensors", "cut/video.safetensors");
 }
 
+/* ---- out of fold ----------------------------------------------------------------------------------- */
+
+/* Of each kind of run: all clips once, in the order of scores.train.csv; again, with other threads and in two
+ * parts, the same. Folds take no features of their own. */
+static void scores_out_of_fold(void **state)
+{
+    (void)state;
+    static const char *const kind[] = {HEAD, HEAD "--unfreeze layer4 --flip ", WHOLE};
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+        char *err;
+        assert_int_equal(test_run(NULL, &err,
+                                  "cd %s && %s %s --data set/manifest.csv --out fair%zu --epochs 2 --oof 3 "
+                                  "--threads 1",
+                                  all.dir, test_program("train-video"), kind[i], i),
+                         0);
+        if (i == 0)
+            test_has(err, "features: 30 clips computed, 0 from");
+        test_has(err, "fold 3/3: 2 epochs");
+        free(err);
+        for (int epochs = 1; epochs <= 2; epochs++)
+            assert_int_equal(test_run(NULL, NULL,
+                                      "cd %s && %s %s --data set/manifest.csv --out fair%zub --epochs %d "
+                                      "--oof 3 --threads 3 %s",
+                                      all.dir, test_program("train-video"), kind[i], i, epochs,
+                                      epochs > 1 ? "--resume" : ""),
+                             0);
+        char *a = test_text("fair%zu/scores.oof.csv", i), *b = test_text("fair%zub/scores.oof.csv", i);
+        test_same_files(all.dir, a, b);
+        assert_int_equal(test_run(NULL, NULL,
+                                  "cd %s/fair%zu && cut -d, -f1,2,4-6 scores.oof.csv > a && "
+                                  "cut -d, -f1,2,4-6 scores.train.csv | cmp - a && "
+                                  "! cmp -s scores.oof.csv scores.train.csv",
+                                  all.dir, i),
+                         0);
+        free(a);
+        free(b);
+    }
+}
+
 /* ---- mistakes -------------------------------------------------------------------------------------- */
 
 static void mistakes(void **state)
@@ -419,6 +458,7 @@ int main(void)
         cmocka_unit_test(goes_on_bit_for_bit),
         cmocka_unit_test(a_whole_network_goes_on_bit_for_bit),
         cmocka_unit_test(a_signal_saves),
+        cmocka_unit_test(scores_out_of_fold),
         cmocka_unit_test(mistakes),
         cmocka_unit_test(cannot_go_on),
     };

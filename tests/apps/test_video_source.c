@@ -11,12 +11,13 @@
 enum { FRAMES = 3, SIZE = 16, VALUES = 3 * FRAMES * SIZE * SIZE };
 
 static struct {
-    tn_ctx *ctx;             /* of two threads */
-    char *dir;               /* with everything below */
-    data_manifest manifest;  /* two clips */
-    video_part part;         /* of them */
-    data_video_options take; /* small */
-    float plain[2][VALUES];  /* both clips as they are */
+    tn_ctx *ctx;              /* of two threads */
+    char *dir;                /* with everything below */
+    data_manifest manifest;   /* two clips */
+    data_selection selection; /* of them */
+    video_part part;          /* same */
+    data_video_options take;  /* small */
+    float plain[2][VALUES];   /* both clips as they are */
 } all;
 
 static void fill(video_source *source, size_t clip, int64_t step, float *out)
@@ -46,8 +47,10 @@ static int set_up(void **state)
     all.take = data_video_defaults();
     all.take.frames = FRAMES;
     all.take.height = all.take.width = SIZE;
-    all.part.name = "train";
-    assert_int_equal(video_part_read(all.ctx, &all.manifest, &all.take, 0, true, true, &all.part), TN_OK);
+    assert_int_equal(data_manifest_select(all.ctx, &all.manifest, "train", &all.selection), TN_OK);
+    assert_int_equal(video_part_open(all.ctx, &all.manifest, all.selection.index, all.selection.count,
+                                     &all.take, 0, &all.part),
+                     TN_OK);
     video_source source;
     open_source(0, 0, false, 1, &source);
     for (size_t i = 0; i < 2; i++)
@@ -60,6 +63,7 @@ static int tear_down(void **state)
 {
     (void)state;
     video_part_free(all.ctx, &all.part);
+    tn_free(all.ctx, all.selection.index);
     data_manifest_free(all.ctx, &all.manifest);
     tn_ctx_destroy(all.ctx);
     test_remove_dir(all.dir);
