@@ -5,32 +5,13 @@
  * machines", sections 4.1.2, 4.1.5, 4.2 and 5.1. Rows of Q are floats and equal candidates are decided for
  * the last one, as there, so that both take the same steps.
  */
-#include "nn/smo.h"
-#include "nn/smo_cache.h"
+#include "nn/smo_state.h"
 
 #include <float.h>
 #include <limits.h>
 #include <math.h>
 
-static const double least_curvature = 1e-12; /* tau of WSS 2, where the kernel is not positive definite */
 enum { SHRINK_EVERY = 1000, LEAST_STEPS = 10000000 };
-
-struct nn_smo {
-    const nn_smo_problem *problem; /* at hand */
-    int active;                    /* variables [0, active) are looked at, the others shrunk */
-    bool unshrunk;                 /* everything was looked at again once, near the end */
-    bool finite;                   /* no kernel value has overflowed so far */
-    int *order;                    /* room: place in the problem of each variable */
-    int *row;                      /* room: its row in the data set */
-    signed char *y;                /* room: its label */
-    double *alpha;                 /* room: its value */
-    double *gradient;              /* room: of the objective; of shrunk variables out of date */
-    double *bounded;               /* room: the part of the gradient that variables at their cost make */
-    double *self;                  /* room: K(t, t) */
-    double *dots;                  /* rows of the data set: scratch of nn_gram_row() */
-    double *kernel;                /* room: same */
-    nn_cache cache;                /* rows of Q */
-};
 
 void nn_smo_destroy(tn_ctx *ctx, nn_smo *smo)
 {
@@ -40,7 +21,9 @@ void nn_smo_destroy(tn_ctx *ctx, nn_smo *smo)
     tn_free(ctx, smo->row);
     tn_free(ctx, smo->y);
     tn_free(ctx, smo->alpha);
-    tn_free(ctx, smo->gradient);
+    tn_free(ctx, smo->slope);
+    tn_free(ctx, smo->rise);
+    tn_free(ctx, smo->fall);
     tn_free(ctx, smo->bounded);
     tn_free(ctx, smo->self);
     tn_free(ctx, smo->dots);
@@ -56,17 +39,20 @@ tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, 
     if (!s)
         return TN_NOMEM;
     const size_t n = (size_t)room;
+    s->loops = nn_smo_loops_for(ctx);
     s->order = tn_alloc(ctx, n, sizeof *s->order);
     s->row = tn_alloc(ctx, n, sizeof *s->row);
     s->y = tn_alloc(ctx, n, sizeof *s->y);
     s->alpha = tn_alloc(ctx, n, sizeof *s->alpha);
-    s->gradient = tn_alloc(ctx, n, sizeof *s->gradient);
+    s->slope = tn_alloc(ctx, n, sizeof *s->slope);
+    s->rise = tn_alloc(ctx, n, sizeof *s->rise);
+    s->fall = tn_alloc(ctx, n, sizeof *s->fall);
     s->bounded = tn_alloc(ctx, n, sizeof *s->bounded);
     s->self = tn_alloc(ctx, n, sizeof *s->self);
     s->dots = tn_alloc(ctx, rows, sizeof *s->dots);
     s->kernel = tn_alloc(ctx, n, sizeof *s->kernel);
-    if (!s->order || !s->row || !s->y || !s->alpha || !s->gradient || !s->bounded || !s->self || !s->dots ||
-        !s->kernel || nn_cache_create(ctx, room, cache_bytes, &s->cache) != TN_OK) {
+    if (!s->order || !s->row || !s->y || !s->alpha || !s->slope || !s->rise || !s->fall || !s->bounded ||
+        !s->self || !s->dots || !s->kernel || nn_cache_create(ctx, room, cache_bytes, &s->cache) != TN_OK) {
         nn_smo_destroy(ctx, s);
         return TN_NOMEM;
     }
@@ -76,11 +62,6 @@ tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, 
 
 /* ---- variables ------------------------------------------------------------------------------------- */
 
-static double cost_of(const nn_smo *s, int t)
-{
-    return s->problem->cost[s->y[t] < 0];
-}
-
 static bool at_zero(const nn_smo *s, int t)
 {
     return s->alpha[t] <= 0;
@@ -88,42 +69,48 @@ static bool at_zero(const nn_smo *s, int t)
 
 static bool at_cost(const nn_smo *s, int t)
 {
-    return s->alpha[t] >= cost_of(s, t);
+    return s->alpha[t] >= nn_smo_cost(s, t);
 }
 
 /* Whether y_t alpha_t may grow (I_up of the papers), and whether it may fall (I_low). */
 static bool may_rise(const nn_smo *s, int t)
 {
-    return s->y[t] > 0 ? !at_cost(s, t) : !at_zero(s, t);
+    return s->rise[t] == 0;
 }
 
 static bool may_fall(const nn_smo *s, int t)
 {
-    return s->y[t] > 0 ? !at_zero(s, t) : !at_cost(s, t);
+    return s->fall[t] == 0;
 }
 
-/* -y_t times the gradient: largest in I_up and smallest in I_low meet at the optimum. */
-static double slope(const nn_smo *s, int t)
+void nn_smo_set(nn_smo *s, int t, double alpha)
 {
-    return s->y[t] > 0 ? -s->gradient[t] : s->gradient[t];
+    s->alpha[t] = alpha;
+    const bool more = !at_cost(s, t), less = !at_zero(s, t);
+    s->rise[t] = (s->y[t] > 0 ? more : less) ? 0 : -INFINITY;
+    s->fall[t] = (s->y[t] > 0 ? less : more) ? 0 : INFINITY;
 }
 
-/* Row t of Q, its first `want` values. */
-static const float *q_row(nn_smo *s, int t, int want)
+bool nn_smo_is_free(const nn_smo *s, int t)
+{
+    return !at_zero(s, t) && !at_cost(s, t);
+}
+
+const float *nn_smo_row(nn_smo *s, int t, int want)
 {
     int valid;
-    float *q = nn_cache_take(&s->cache, t, want, &valid);
+    float *k = nn_cache_take(&s->cache, t, want, &valid);
     if (valid >= want)
-        return q;
-    nn_gram_row(s->problem->gram, s->row[t], s->row + valid, want - valid, s->dots, s->kernel);
+        return k;
+    nn_gram_row(s->problem.gram, s->row[t], s->row + valid, want - valid, s->dots, s->kernel);
     bool finite = true;
     for (int j = valid; j < want; j++) {
-        const double value = s->y[t] * s->y[j] * s->kernel[j - valid];
+        const double value = s->kernel[j - valid];
         finite &= fabs(value) <= FLT_MAX; /* not so for a NaN either */
-        q[j] = finite ? (float)value : 0;
+        k[j] = finite ? (float)value : 0;
     }
     s->finite &= finite;
-    return q;
+    return k;
 }
 
 static void swap_doubles(double *x, int i, int j)
@@ -148,7 +135,9 @@ static void swap_variables(nn_smo *s, int i, int j)
     swap_ints(s->order, i, j);
     swap_ints(s->row, i, j);
     swap_doubles(s->alpha, i, j);
-    swap_doubles(s->gradient, i, j);
+    swap_doubles(s->slope, i, j);
+    swap_doubles(s->rise, i, j);
+    swap_doubles(s->fall, i, j);
     swap_doubles(s->bounded, i, j);
     swap_doubles(s->self, i, j);
     nn_cache_swap(&s->cache, i, j);
@@ -156,7 +145,7 @@ static void swap_variables(nn_smo *s, int i, int j)
 
 static void start(nn_smo *s, const nn_smo_problem *problem)
 {
-    s->problem = problem;
+    s->problem = *problem;
     s->active = problem->count;
     s->unshrunk = false;
     s->finite = true;
@@ -164,8 +153,8 @@ static void start(nn_smo *s, const nn_smo_problem *problem)
         s->order[t] = t;
         s->row[t] = problem->row[t];
         s->y[t] = problem->y[t];
-        s->alpha[t] = 0;
-        s->gradient[t] = -1;
+        nn_smo_set(s, t, 0);
+        s->slope[t] = s->y[t];
         s->bounded[t] = 0;
         s->self[t] = nn_gram_self(problem->gram, problem->row[t]);
         s->finite &= fabs(s->self[t]) <= FLT_MAX;
@@ -175,48 +164,26 @@ static void start(nn_smo *s, const nn_smo_problem *problem)
 
 /* ---- working set ----------------------------------------------------------------------------------- */
 
-/* The active variable that may rise and has the largest slope; -1: none. */
-static int steepest(const nn_smo *s, double *largest)
+/* The active variable that may rise and has the largest slope; step() leaves it behind. */
+static void find_steepest(nn_smo *s)
 {
-    int best = -1;
-    *largest = -INFINITY;
-    for (int t = 0; t < s->active; t++)
-        if (may_rise(s, t) && slope(s, t) >= *largest) {
-            *largest = slope(s, t);
-            best = t;
-        }
-    return best;
+    s->steepest = s->loops->steepest(s->slope, s->rise, s->active, &s->top);
 }
 
 /* WSS 2: i has the largest slope, j lets the objective fall most with it. False where the active variables
  * are optimal. */
 static bool select_pair(nn_smo *s, int *out_i, int *out_j)
 {
-    double top;
-    const int i = steepest(s, &top);
-    const float *q = i >= 0 ? q_row(s, i, s->active) : NULL;
-    double bottom = INFINITY, best_gain = INFINITY;
-    int best = -1;
-    for (int j = 0; j < s->active; j++) {
-        if (!may_fall(s, j))
-            continue;
-        const double here = slope(s, j), difference = top - here;
-        if (here <= bottom)
-            bottom = here;
-        if (!(difference > 0) || !q)
-            continue;
-        /* K(i, j) is y_i y_j Q(i, j). */
-        const double curvature = s->self[i] + s->self[j] - 2.0 * s->y[i] * s->y[j] * (double)q[j];
-        const double gain = -(difference * difference) / (curvature > 0 ? curvature : least_curvature);
-        if (gain <= best_gain) {
-            best_gain = gain;
-            best = j;
-        }
-    }
-    if (best < 0 || top - bottom < s->problem->tolerance)
+    const int i = s->steepest;
+    if (i < 0)
+        return false;
+    double bottom;
+    const int j = s->loops->partner(s->slope, s->fall, s->self, nn_smo_row(s, i, s->active), s->self[i],
+                                    s->top, s->active, &bottom);
+    if (j < 0 || s->top - bottom < s->problem.tolerance)
         return false;
     *out_i = i;
-    *out_j = best;
+    *out_j = j;
     return true;
 }
 
@@ -267,82 +234,73 @@ static void step_like(double *ai, double *aj, double ci, double cj, double delta
     }
 }
 
-/* Keeps `bounded` right where variable t has come to its cost or left it. */
-static void note_bound(nn_smo *s, int t, bool was_at_cost)
+void nn_smo_note_bound(nn_smo *s, int t, bool was_at_cost)
 {
     if (was_at_cost == at_cost(s, t))
         return;
-    const int n = s->problem->count;
-    const double c = was_at_cost ? -cost_of(s, t) : cost_of(s, t);
-    const float *q = q_row(s, t, n);
-    for (int k = 0; k < n; k++)
-        s->bounded[k] += c * (double)q[k];
+    const int n = s->problem.count;
+    const double z = s->y[t] * nn_smo_cost(s, t);
+    s->loops->add(s->bounded, nn_smo_row(s, t, n), was_at_cost ? -z : z, n);
 }
 
 static void step(nn_smo *s, int i, int j)
 {
-    const float *qi = q_row(s, i, s->active), *qj = q_row(s, j, s->active);
+    const float *ki = nn_smo_row(s, i, s->active), *kj = nn_smo_row(s, j, s->active);
     const double before_i = s->alpha[i], before_j = s->alpha[j];
-    const bool cost_i = at_cost(s, i), cost_j = at_cost(s, j), like = s->y[i] == s->y[j];
-    double curvature = s->self[i] + s->self[j] + (like ? -2 : 2) * (double)qi[j];
+    const bool cost_i = at_cost(s, i), cost_j = at_cost(s, j);
+    double ai = before_i, aj = before_j, curvature = s->self[i] + s->self[j] - 2 * (double)ki[j];
     if (curvature <= 0)
-        curvature = least_curvature;
-    if (like)
-        step_like(&s->alpha[i], &s->alpha[j], cost_of(s, i), cost_of(s, j),
-                  (s->gradient[i] - s->gradient[j]) / curvature);
+        curvature = nn_smo_least_curvature;
+    const double delta = s->y[i] * (s->slope[j] - s->slope[i]) / curvature;
+    if (s->y[i] == s->y[j])
+        step_like(&ai, &aj, nn_smo_cost(s, i), nn_smo_cost(s, j), delta);
     else
-        step_unlike(&s->alpha[i], &s->alpha[j], cost_of(s, i), cost_of(s, j),
-                    (-s->gradient[i] - s->gradient[j]) / curvature);
-    const double di = s->alpha[i] - before_i, dj = s->alpha[j] - before_j;
-    for (int k = 0; k < s->active; k++)
-        s->gradient[k] += (double)qi[k] * di + (double)qj[k] * dj;
-    note_bound(s, i, cost_i);
-    note_bound(s, j, cost_j);
+        step_unlike(&ai, &aj, nn_smo_cost(s, i), nn_smo_cost(s, j), -delta);
+    nn_smo_set(s, i, ai);
+    nn_smo_set(s, j, aj);
+    s->steepest = s->loops->update(s->slope, s->rise, ki, kj, s->y[i] * (ai - before_i),
+                                   s->y[j] * (aj - before_j), s->active, &s->top);
+    nn_smo_note_bound(s, i, cost_i);
+    nn_smo_note_bound(s, j, cost_j);
 }
 
 /* ---- shrinking ------------------------------------------------------------------------------------- */
 
-static bool is_free(const nn_smo *s, int t)
-{
-    return !at_zero(s, t) && !at_cost(s, t);
-}
-
-/* Brings the gradient of shrunk variables up to date, over rows or over columns of Q, whichever are fewer. */
+/* Brings the slope of shrunk variables up to date, over rows or over columns of K, whichever are fewer, and
+ * looks at all variables again. */
 static void reconstruct(nn_smo *s)
 {
-    const int n = s->problem->count, active = s->active;
+    const int n = s->problem.count, active = s->active;
     if (active == n)
         return;
     int64_t free_count = 0;
     for (int t = 0; t < active; t++)
-        free_count += is_free(s, t);
+        free_count += nn_smo_is_free(s, t);
     for (int t = active; t < n; t++)
-        s->gradient[t] = s->bounded[t] - 1;
+        s->slope[t] = s->y[t] - s->bounded[t];
     if (free_count * n > 2 * (int64_t)active * (n - active)) {
         for (int t = active; t < n; t++) {
-            const float *q = q_row(s, t, active);
+            const float *row = nn_smo_row(s, t, active);
             for (int k = 0; k < active; k++)
-                if (is_free(s, k))
-                    s->gradient[t] += s->alpha[k] * (double)q[k];
+                if (nn_smo_is_free(s, k))
+                    s->slope[t] -= s->y[k] * s->alpha[k] * (double)row[k];
         }
     } else {
-        for (int k = 0; k < active; k++) {
-            if (!is_free(s, k))
-                continue;
-            const float *q = q_row(s, k, n);
-            for (int t = active; t < n; t++)
-                s->gradient[t] += s->alpha[k] * (double)q[t];
-        }
+        for (int k = 0; k < active; k++)
+            if (nn_smo_is_free(s, k))
+                s->loops->add(s->slope + active, nn_smo_row(s, k, n) + active, -s->y[k] * s->alpha[k],
+                              n - active);
     }
     s->active = n;
+    find_steepest(s);
 }
 
 /* Whether a variable at a bound would stay there for every slope between the two. */
 static bool can_go(const nn_smo *s, int t, double top, double bottom)
 {
-    if (is_free(s, t))
+    if (nn_smo_is_free(s, t))
         return false;
-    return may_rise(s, t) ? slope(s, t) < bottom : slope(s, t) > top;
+    return may_rise(s, t) ? s->slope[t] < bottom : s->slope[t] > top;
 }
 
 static void shrink(nn_smo *s)
@@ -350,11 +308,11 @@ static void shrink(nn_smo *s)
     double top = -INFINITY, bottom = INFINITY;
     for (int t = 0; t < s->active; t++) {
         if (may_rise(s, t))
-            top = fmax(top, slope(s, t));
+            top = fmax(top, s->slope[t]);
         if (may_fall(s, t))
-            bottom = fmin(bottom, slope(s, t));
+            bottom = fmin(bottom, s->slope[t]);
     }
-    if (!s->unshrunk && top - bottom <= s->problem->tolerance * 10) {
+    if (!s->unshrunk && top - bottom <= s->problem.tolerance * 10) {
         s->unshrunk = true;
         reconstruct(s);
     }
@@ -367,6 +325,7 @@ static void shrink(nn_smo *s)
                 break;
             }
     }
+    find_steepest(s);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------- */
@@ -376,8 +335,8 @@ static double rho_of(const nn_smo *s)
     double lower = -INFINITY, upper = INFINITY, sum = 0;
     int free_count = 0;
     for (int t = 0; t < s->active; t++) {
-        const double value = -slope(s, t);
-        if (is_free(s, t)) {
+        const double value = -s->slope[t];
+        if (nn_smo_is_free(s, t)) {
             free_count++;
             sum += value;
         } else if (may_rise(s, t)) {
@@ -392,8 +351,8 @@ static double rho_of(const nn_smo *s)
 static void finish(const nn_smo *s, double *alpha, nn_smo_result *result)
 {
     double sum = 0;
-    for (int t = 0; t < s->problem->count; t++) {
-        sum += s->alpha[t] * (s->gradient[t] - 1);
+    for (int t = 0; t < s->problem.count; t++) {
+        sum += s->alpha[t] * (-s->y[t] * s->slope[t] - 1);
         alpha[s->order[t]] = s->alpha[t];
         result->vectors += s->alpha[t] > 0;
         result->bounded += at_cost(s, t);
@@ -403,17 +362,18 @@ static void finish(const nn_smo *s, double *alpha, nn_smo_result *result)
     result->finite = s->finite && isfinite(result->objective) && isfinite(result->rho);
 }
 
-nn_smo_result nn_smo_solve(nn_smo *s, const nn_smo_problem *problem, double *alpha)
+/* From where the variables are. */
+static nn_smo_result run(nn_smo *s, double *alpha)
 {
-    const int n = problem->count, every = n < SHRINK_EVERY ? n : SHRINK_EVERY;
+    const int n = s->problem.count, every = n < SHRINK_EVERY ? n : SHRINK_EVERY;
     const int64_t limit = (int64_t)n * 100 > LEAST_STEPS ? (int64_t)n * 100 : LEAST_STEPS;
     nn_smo_result result = {0};
-    start(s, problem);
     int countdown = every + 1;
+    find_steepest(s);
     for (; result.iterations < limit && s->finite; result.iterations++) {
         if (--countdown == 0) {
             countdown = every;
-            if (problem->shrinking)
+            if (s->problem.shrinking)
                 shrink(s);
         }
         int i, j;
@@ -430,4 +390,10 @@ nn_smo_result nn_smo_solve(nn_smo *s, const nn_smo_problem *problem, double *alp
     reconstruct(s);
     finish(s, alpha, &result);
     return result;
+}
+
+nn_smo_result nn_smo_solve(nn_smo *s, const nn_smo_problem *problem, double *alpha)
+{
+    start(s, problem);
+    return run(s, alpha);
 }

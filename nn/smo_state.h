@@ -1,0 +1,50 @@
+/* What the solver's files share: its state. */
+#ifndef NN_SMO_STATE_H
+#define NN_SMO_STATE_H
+
+#include "nn/smo.h"
+#include "nn/smo_cache.h"
+#include "nn/smo_loops.h"
+
+/* tau of WSS 2, where the kernel is not positive definite. */
+static const double nn_smo_least_curvature = 1e-12;
+
+struct nn_smo {
+    nn_smo_problem problem;    /* at hand */
+    const nn_smo_loops *loops; /* for the instruction set */
+    int active;                /* variables [0, active) are looked at, the others shrunk */
+    bool unshrunk;             /* everything was looked at again once, near the end */
+    bool finite;               /* no kernel value has overflowed so far */
+    int steepest;              /* active variable that may rise and has the largest slope; -1: none */
+    double top;                /* its slope */
+    int *order;                /* room: place in the problem of each variable */
+    int *row;                  /* room: its row in the data set */
+    signed char *y;            /* room: its label */
+    double *alpha;             /* room: its value */
+    double *slope;             /* room: -y times the gradient; of shrunk variables out of date */
+    double *rise, *fall;       /* room: of nn_smo_loops */
+    double *bounded;           /* room: sum of y_s C_s K(s, t) over variables s at their cost */
+    double *self;              /* room: K(t, t) */
+    double *dots;              /* rows of the data set: scratch of nn_gram_row() */
+    double *kernel;            /* room: same */
+    nn_cache cache;            /* rows of kernel values */
+};
+
+static inline double nn_smo_cost(const nn_smo *s, int t)
+{
+    return s->problem.cost[s->y[t] < 0];
+}
+
+/* 0 < alpha < cost. */
+bool nn_smo_is_free(const nn_smo *s, int t);
+
+/* Sets alpha, and whether the variable may rise and fall. */
+void nn_smo_set(nn_smo *s, int t, double alpha);
+
+/* Keeps `bounded` right where variable t has come to its cost or left it. */
+void nn_smo_note_bound(nn_smo *s, int t, bool was_at_cost);
+
+/* The kernel values of variable t with [0, want). Good until the call after the next. */
+const float *nn_smo_row(nn_smo *s, int t, int want);
+
+#endif
