@@ -291,6 +291,7 @@ typedef struct tn_brgemm {
     const float *const *a;
     const float *const *b;
     int64_t lda;
+    bool flipped; /* A_i is k x m instead: element (row, p) at a[i][p * lda + row] */
     float *c;
     int64_t ldc;
     const float *bias;     /* n, or NULL */
@@ -310,7 +311,14 @@ typedef struct tn_mask {
 struct tn_kernels {
     const char *name;
     int nr; /* columns of a packed panel */
+    int mr; /* rows of a full tile */
     void (*brgemm)(const tn_brgemm *g);
+
+    /* Row-major k x m and k x n, rows ldx apart, as brgemm wants them. A for `flipped`: panels of mr columns,
+     * panel q at out + q * k * a_pitch with lda = a_pitch; B: panels of nr columns. */
+    int a_pitch;
+    void (*pack_a)(int64_t k, int64_t m, const float *x, int64_t ldx, float *out);
+    void (*pack_b)(int64_t k, int64_t n, const float *x, int64_t ldx, float *out);
 
     /* One row and step of an LSTM with h cells. `gates` holds i, f, g, o before their activations and gets
      * them after; `previous` is c_{t-1}, or NULL for 0; cell and y become c_t and h_t. */
@@ -342,8 +350,10 @@ void tn_gemm_packed(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a
                     int64_t ldr, bool relu);
 
 /* C (m x n, rows n apart) = A^T B with A (k x m) and B (k x n), rows lda and ldb apart: gradients of weights.
- * OpenBLAS on fixed blocks of C, spread over the threads. */
-void tn_gemm_tn(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-                int64_t ldb, float *c, bool accumulate);
+ * An element is summed in blocks of k and in their order. The step's thread scratch holds tn_gemm_tn_bytes().
+ */
+void tn_gemm_tn(const tn_step *step, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                const float *b, int64_t ldb, float *c);
+size_t tn_gemm_tn_bytes(const tn_kernels *kernels);
 
 #endif

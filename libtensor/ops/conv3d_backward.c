@@ -63,6 +63,8 @@ void conv_prepare_backward(tn_step *step, const conv_geometry *g)
         if (gathered > thread_floats)
             thread_floats = gathered;
     }
+    if (step->want[WEIGHT] && g->pointwise)
+        thread_floats = tn_gemm_tn_bytes(step->ctx->kernels) / sizeof(float);
     step->scratch_bytes = floats * sizeof(float);
     if (step->want[BIAS])
         step->scratch_bytes = (floats + 1) / 2 * 2 * sizeof(float) + tn_column_sums_bytes(g->o);
@@ -261,8 +263,8 @@ static void transpose_task(void *arg, int64_t o, int thread)
 static void weight_gradient(tn_step *step, const conv_geometry *g, float *products)
 {
     if (g->pointwise) {
-        tn_gemm_tn(step->ctx, g->o, g->c, g->n * g->in[0] * g->in[1] * g->in[2], step->dout[0].data, g->o,
-                   step->in[X].data, g->c, step->din[WEIGHT].data, false);
+        tn_gemm_tn(step, g->o, g->c, g->n * g->in[0] * g->in[1] * g->in[2], step->dout[0].data, g->o,
+                   step->in[X].data, g->c, step->din[WEIGHT].data);
         return;
     }
     weight_job job = {step, *g, products, tn_ceil_div(g->o, BLOCK)};

@@ -42,6 +42,7 @@ static tn_status prepare(tn_step *step)
     size_t flipped = step->want[X] ? tn_packed_floats(kernels, s.out, s.in) * sizeof(float) : 0;
     size_t sums = step->want[BIAS] ? tn_column_sums_bytes(s.out) : 0;
     step->scratch_bytes = flipped > sums ? flipped : sums;
+    step->thread_scratch_bytes = step->want[WEIGHT] ? tn_gemm_tn_bytes(kernels) : 0;
     return TN_OK;
 }
 
@@ -75,8 +76,7 @@ static void backward(tn_step *step)
                        NULL, NULL, 0, false);
     }
     if (step->din[WEIGHT].data)
-        tn_gemm_tn(step->ctx, s.out, s.in, s.rows, dy, s.out, step->in[X].data, s.in, step->din[WEIGHT].data,
-                   false);
+        tn_gemm_tn(step, s.out, s.in, s.rows, dy, s.out, step->in[X].data, s.in, step->din[WEIGHT].data);
     if (step->din[BIAS].data)
         tn_column_sums(step->ctx, s.rows, s.out, dy, step->din[BIAS].data, step->scratch);
 }

@@ -26,7 +26,9 @@ void lstm_prepare_backward(tn_step *step, const lstm_shape *s)
     const size_t floats =
         gradient_floats(s) + (size_t)s->directions * (recurrent_floats(step, s) + input_floats(step, s));
     step->scratch_bytes = (floats + 1) / 2 * 2 * sizeof(float) + tn_column_sums_bytes(4 * s->h);
-    step->thread_scratch_bytes = (size_t)(2 * LSTM_ROWS * s->h) * sizeof(float); /* dh, dc */
+    const size_t states = (size_t)(2 * LSTM_ROWS * s->h) * sizeof(float); /* dh, dc */
+    const size_t packs = tn_gemm_tn_bytes(step->ctx->kernels);
+    step->thread_scratch_bytes = states > packs ? states : packs;
 }
 
 static float *pre_activation(const tn_step *step, const lstm_shape *s, int64_t d, int64_t n, int64_t t)
@@ -121,8 +123,8 @@ static void weight_gradients(tn_step *step, const lstm_shape *s, int64_t d)
     const tn_tensor *dw = &step->din[LSTM_WEIGHTS + 4 * d];
     const float *gradients = pre_activation(step, s, d, 0, 0);
     if (dw[LSTM_W_IH].data)
-        tn_gemm_tn(step->ctx, 4 * s->h, s->i, s->n * s->t, gradients, 4 * s->h, step->in[LSTM_X].data, s->i,
-                   dw[LSTM_W_IH].data, false);
+        tn_gemm_tn(step, 4 * s->h, s->i, s->n * s->t, gradients, 4 * s->h, step->in[LSTM_X].data, s->i,
+                   dw[LSTM_W_IH].data);
     if (dw[LSTM_W_HH].data) {
         recurrent_job job = {step, d, dw[LSTM_W_HH].data};
         tn_parallel(step->ctx, 4, recurrent_task, &job);

@@ -124,6 +124,36 @@ static void an_element_has_the_same_bits_in_every_tile(void **state)
     }
 }
 
+/* C = A^T B over sizes that fill blocks, spill over them and leave every kind of edge. */
+static void transposed_products_are_exact_enough(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {{1, 1, 1}, {3, 40, 5}, {150, 33, 257}, {285, 260, 300}, {16, 17, 0}};
+    enum { MOST = 300, LDA = 290, LDB = 262 };
+    static float a[MOST * LDA], b[MOST * LDB], c[285 * 260 + 1];
+    tn_fill_uniform(a, sizeof a / sizeof *a, 1, 1, -1, 1);
+    tn_fill_uniform(b, sizeof b / sizeof *b, 1, 2, -1, 1);
+    for (int level = 0; tn_isa_list(level); level++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            const int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+            tn_step step = {.ctx = test_ctx(2, tn_isa_list(level))};
+            step.thread_stride = (tn_gemm_tn_bytes(step.ctx->kernels) + 63) / 64 * 64;
+            step.thread_scratch = tn_alloc(step.ctx, 2, step.thread_stride);
+            c[m * n] = 7.0f;
+            tn_gemm_tn(&step, m, n, k, a, LDA, b, LDB, c);
+            for (int64_t row = 0; row < m; row++)
+                for (int64_t col = 0; col < n; col++) {
+                    double sum = 0;
+                    for (int64_t p = 0; p < k; p++)
+                        sum += (double)a[p * LDA + row] * (double)b[p * LDB + col];
+                    assert_true(fabs(sum - (double)c[row * n + col]) < 2e-5);
+                }
+            assert_true(c[m * n] == 7.0f);
+            tn_free(step.ctx, step.thread_scratch);
+            tn_ctx_destroy(step.ctx);
+        }
+}
+
 /* Wherever a stretch of a sample begins and ends, the words are those of tn_philox(), and what is kept is
  * decided as on paper. */
 static void dropout_keeps_what_the_words_say(void **state)
@@ -161,6 +191,7 @@ int main(void)
         cmocka_unit_test(what_is_not_a_number_stays_so),
         cmocka_unit_test(tails_of_the_cell_are_exact),
         cmocka_unit_test(an_element_has_the_same_bits_in_every_tile),
+        cmocka_unit_test(transposed_products_are_exact_enough),
         cmocka_unit_test(dropout_keeps_what_the_words_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
