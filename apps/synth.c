@@ -80,7 +80,7 @@ static int parse(int argc, char **argv, options *o)
         cmd_int("set", "N", "make a set: N clips of each class, and as many sources", &o->set, 3,
                 DATA_SYNTH_MAX_SET),
         cmd_number("right", "P",
-                   "how probably each of colour, motion and posture shows\na set's class (0.65)", &o->seen, 0,
+                   "how probably each of colour, motion and posture shows\na set's class (0.60)", &o->seen, 0,
                    1),
         cmd_number("right-sound", "P", "the same for its sound (0.70)", &o->heard, 0, 1),
     };

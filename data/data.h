@@ -255,12 +255,15 @@ enum { DATA_SYNTH_MAX_SET = 1000000 };
 
 /* A labelled set whose cues tell the class only now and then, each for itself. */
 typedef struct data_synth_set {
-    uint64_t seed;                 /* of everything */
-    int clips;                     /* of each class, and sources: 3 to DATA_SYNTH_MAX_SET */
-    double right[DATA_SYNTH_CUES]; /* how probably a cue shows the clip's class, 0 to 1; else it shows one of
-                                      the other two, each as probably. 0.65 for colour, motion and posture,
-                                      0.70 for sound: 76 % right by all that is seen, 82 % with sound */
-    data_synth_options clip;       /* length, rates and size of every clip; 4 frames/s of 160 x 120 */
+    uint64_t seed;                    /* of everything */
+    int clips;                        /* of each class, and sources: 3 to DATA_SYNTH_MAX_SET */
+    double right[DATA_SYNTH_CUES];    /* how probably a cue shows the clip's class, 0 to 1; 0.60 for colour,
+                                         motion and posture, 0.70 for sound: 70 % right by all that is seen or by
+                                         what is heard, 82 % by both */
+    double opposite[DATA_SYNTH_CUES]; /* of a positive or negative clip, how probably a cue that is wrong
+                                         shows the opposite, 0 to 1; else neutral. 0.2 for what is seen, 0.8
+                                         for sound. Of a neutral clip a wrong cue shows either as probably */
+    data_synth_options clip;          /* length, rates and size of every clip; 4 frames/s of 160 x 120 */
 } data_synth_set;
 
 data_synth_set data_synth_set_defaults(int clips, uint64_t seed);

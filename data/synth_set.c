@@ -11,6 +11,8 @@
 
 #define CLIPS "clips"
 
+enum { POSITIVE, NEUTRAL, NEGATIVE };
+
 /* Streams of random numbers; the names say what for. */
 #define ORDER "synthetic set: order of the classes in a source"
 #define SCENE "synthetic set: seed of a source"
@@ -22,7 +24,8 @@ data_synth_set data_synth_set_defaults(int clips, uint64_t seed)
 {
     data_synth_set set = {.seed = seed,
                           .clips = clips,
-                          .right = {0.65, 0.65, 0.65, 0.70},
+                          .right = {0.60, 0.60, 0.60, 0.70},
+                          .opposite = {0.2, 0.2, 0.2, 0.8},
                           .clip = data_synth_defaults(0, seed)};
     set.clip.fps = 4;
     set.clip.width = 160;
@@ -35,11 +38,17 @@ tn_status data_synth_set_check(tn_ctx *ctx, const data_synth_set *set)
     if (set->clips < 3 || set->clips > DATA_SYNTH_MAX_SET)
         return tn_fail(ctx, TN_RANGE, "synthetic set: %d clips of each class, expected 3 to %d", set->clips,
                        DATA_SYNTH_MAX_SET);
-    for (int i = 0; i < DATA_SYNTH_CUES; i++)
+    for (int i = 0; i < DATA_SYNTH_CUES; i++) {
         if (!(set->right[i] >= 0 && set->right[i] <= 1))
             return tn_fail(ctx, TN_RANGE,
                            "synthetic set: cue %d is right with probability %g, expected 0 to 1", i,
                            set->right[i]);
+        if (!(set->opposite[i] >= 0 && set->opposite[i] <= 1))
+            return tn_fail(ctx, TN_RANGE,
+                           "synthetic set: cue %d, wrong, shows the opposite with probability %g, expected "
+                           "0 to 1",
+                           i, set->opposite[i]);
+    }
     return data_synth_check(ctx, &set->clip);
 }
 
@@ -81,6 +90,16 @@ static uint64_t seed_of(const data_synth_set *set, int source)
     return (uint64_t)word[1] << 32 | word[0];
 }
 
+/* Which class a cue shows that does not show `label`; u is uniform in [0, 1). */
+static int wrong_class(const data_synth_set *set, int cue, int label, double u)
+{
+    if (label == NEUTRAL)
+        return u < 0.5 ? POSITIVE : NEGATIVE;
+    if (u >= set->opposite[cue])
+        return NEUTRAL;
+    return label == POSITIVE ? NEGATIVE : POSITIVE;
+}
+
 static void plan_clip(const data_synth_set *set, int source, int number, int label, data_synth_entry *e)
 {
     snprintf(e->source, sizeof e->source, "%d", source + 1);
@@ -93,8 +112,8 @@ static void plan_clip(const data_synth_set *set, int source, int number, int lab
         const uint64_t at =
             ((uint64_t)source * DATA_SYNTH_CLASSES + (uint64_t)number) * DATA_SYNTH_CUES + (uint64_t)cue;
         const bool right = (double)tn_uniform(set->seed, tn_hash(RIGHT), at) < set->right[cue];
-        const int step = tn_uniform(set->seed, tn_hash(WRONG), at) < 0.5F ? 1 : 2;
-        e->clip.cue[cue] = right ? label : (label + step) % DATA_SYNTH_CLASSES;
+        const double other = (double)tn_uniform(set->seed, tn_hash(WRONG), at);
+        e->clip.cue[cue] = right ? label : wrong_class(set, cue, label, other);
     }
 }
 

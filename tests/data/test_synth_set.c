@@ -25,21 +25,27 @@ static void cues_are_imperfect_and_independent(void **state)
     enum { N = 4000, CLIPS = N * DATA_SYNTH_CLASSES };
     tn_ctx *ctx = test_ctx(1, NULL);
     data_synth_set set = data_synth_set_defaults(N, 5);
-    set.right[DATA_SYNTH_MOTION] = 0.6;
+    set.right[DATA_SYNTH_MOTION] = 0.75;
+    set.opposite[DATA_SYNTH_POSTURE] = 0.5;
     data_synth_entry *entry = plan(ctx, &set);
     for (int a = 0; a < DATA_SYNTH_CUES; a++) {
-        int right = 0, step[3] = {0}, of_class[3] = {0};
+        int right = 0, shown[3][3] = {{0}}, of_class[3] = {0};
         for (int i = 0; i < CLIPS; i++) {
             const bool good = entry[i].clip.cue[a] == entry[i].label;
             right += good;
             of_class[entry[i].label] += good;
-            step[(entry[i].clip.cue[a] - entry[i].label + 3) % 3]++;
+            shown[entry[i].label][entry[i].clip.cue[a]]++;
         }
         const double p = set.right[a], tolerance = 4 * sqrt(p * (1 - p) / CLIPS);
         assert_true(fabs(right / (double)CLIPS - p) < tolerance);
         for (int c = 0; c < 3; c++)
             assert_true(fabs(of_class[c] / (double)N - p) < 2 * tolerance);
-        assert_true(abs(step[1] - step[2]) < 4 * sqrt((1 - p) * CLIPS));
+        const double wrong = (1 - p) * N, share = set.opposite[a], spread = 4 * sqrt(wrong);
+        assert_true(fabs(shown[0][2] - share * wrong) < spread &&
+                    fabs(shown[0][1] - (1 - share) * wrong) < spread);
+        assert_true(fabs(shown[2][0] - share * wrong) < spread &&
+                    fabs(shown[2][1] - (1 - share) * wrong) < spread);
+        assert_true(fabs(shown[1][0] - wrong / 2) < spread && fabs(shown[1][2] - wrong / 2) < spread);
         for (int b = 0; b < a; b++) {
             int both = 0;
             for (int i = 0; i < CLIPS; i++)
@@ -125,20 +131,27 @@ static void bad_sets_are_refused(void **state)
     (void)state;
     tn_ctx *ctx = test_ctx(1, NULL);
     const data_synth_set good = data_synth_set_defaults(3, 0);
-    data_synth_set bad[6] = {good, good, good, good, good, good};
+    enum { BAD = 8 };
+    data_synth_set bad[BAD];
+    for (int i = 0; i < BAD; i++)
+        bad[i] = good;
     static const char *const words[] = {"2 clips of each class",
                                         "cue 3 is right with probability 1.5",
                                         "cue 0 is right with probability nan",
                                         "-1 seconds",
                                         "a start at -1 seconds",
-                                        "a start at inf seconds"};
+                                        "a start at inf seconds",
+                                        "cue 2, wrong, shows the opposite with probability -0.1",
+                                        "cue 3, wrong, shows the opposite with probability nan"};
     bad[0].clips = 2;
     bad[1].right[3] = 1.5;
     bad[2].right[0] = NAN;
     bad[3].clip.seconds = -1;
     bad[4].clip.start = -1;
     bad[5].clip.start = INFINITY;
-    for (size_t i = 0; i < 6; i++) {
+    bad[6].opposite[2] = -0.1;
+    bad[7].opposite[3] = NAN;
+    for (size_t i = 0; i < BAD; i++) {
         tn_clear_error(ctx);
         assert_status(ctx, data_synth_set_check(ctx, &bad[i]), TN_RANGE);
         assert_non_null(strstr(tn_error(ctx), words[i]));
