@@ -89,9 +89,9 @@ tn_status nn_check_names(tn_ctx *ctx, const char *path, char *const *name, int c
     for (int i = 0; i < count; i++) {
         char text[64];
         wt_printable(name[i], text, sizeof text);
-        if (name[i][0] == '\0' || strpbrk(name[i], ",\n\r"))
-            return tn_fail(ctx, TN_RANGE, "%s: class name %d is \"%s\", expected text without commas", path,
-                           i + 1, text);
+        if (name[i][0] == '\0' || strpbrk(name[i], ",\n\r") || !wt_is_text(name[i], strlen(name[i])))
+            return tn_fail(ctx, TN_RANGE, "%s: class name %d is \"%s\", expected UTF-8 text without commas",
+                           path, i + 1, text);
         for (int j = 0; j < i; j++)
             if (strcmp(name[i], name[j]) == 0)
                 return tn_fail(ctx, TN_RANGE, "%s: class \"%s\" is there twice", path, text);

@@ -346,6 +346,10 @@ void nn_scores_free(tn_ctx *ctx, nn_scores *scores); /* of a read file */
  * refused: TN_RANGE names the clip. `line`, `path` and what a reader keeps are not looked at. */
 tn_status nn_scores_write(tn_ctx *ctx, const char *path, const nn_scores *scores);
 
+/* Whether a score file can have these classes: at least two, none called like another column. TN_RANGE names
+ * the first that it cannot, and `path`, the file that they are from. */
+tn_status nn_scores_check_names(tn_ctx *ctx, const char *path, char *const *class_name, int classes);
+
 /* Clips by number of faces. */
 typedef enum nn_faces { NN_FACES_ANY, NN_FACES_FEWER, NN_FACES_MORE, NN_FACES_UNKNOWN } nn_faces;
 

@@ -287,7 +287,7 @@ static tn_status check_row(tn_ctx *ctx, const char *path, const nn_scores *s, si
     return TN_OK;
 }
 
-static tn_status check_scores(tn_ctx *ctx, const char *path, const nn_scores *s)
+static tn_status check_classes(tn_ctx *ctx, const char *path, const nn_scores *s)
 {
     if (s->classes < 2 || s->classes > NN_MAX_SCORE_CLASSES || s->count > NN_MAX_CLIPS ||
         s->count * (size_t)s->classes > NN_MAX_PROBABILITIES)
@@ -299,6 +299,20 @@ static tn_status check_scores(tn_ctx *ctx, const char *path, const nn_scores *s)
             return tn_fail(ctx, TN_RANGE, "%s: a class cannot be called \"%.60s\"%s", path, name,
                            find_class(s, name) != k ? " twice" : "");
     }
+    return TN_OK;
+}
+
+tn_status nn_scores_check_names(tn_ctx *ctx, const char *path, char *const *class_name, int classes)
+{
+    const nn_scores none = {.classes = classes, .class_name = (const char **)(uintptr_t)class_name};
+    if (classes < 2)
+        return tn_fail(ctx, TN_RANGE, "%s: %d class, expected at least 2", path, classes);
+    return check_classes(ctx, path, &none);
+}
+
+static tn_status check_scores(tn_ctx *ctx, const char *path, const nn_scores *s)
+{
+    TN_TRY(check_classes(ctx, path, s));
     for (size_t i = 0; i < s->count; i++)
         TN_TRY(check_row(ctx, path, s, i));
     size_t again, before;

@@ -52,9 +52,6 @@ uint64_t wt_u64(const unsigned char *p);
  * not fit into `bytes`. */
 size_t wt_utf8_length(const unsigned char *text, size_t bytes);
 
-/* Whether bytes are UTF-8 without NUL. */
-bool wt_is_text(const void *text, size_t bytes);
-
 /* The product of sizes, 0 where any is 0. False where it overflows or a size is negative. */
 bool wt_element_count(int rank, const int64_t *size, size_t *out);
 

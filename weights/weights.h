@@ -188,4 +188,7 @@ void wt_labels_free(tn_ctx *ctx, wt_labels *labels);
  * `out` and returns it. */
 char *wt_printable(const char *text, char *out, size_t room);
 
+/* Whether bytes are UTF-8 without NUL: what metadata and names of tensors have to be. */
+bool wt_is_text(const void *text, size_t bytes);
+
 #endif

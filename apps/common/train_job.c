@@ -18,7 +18,9 @@ tn_status train_job_open(train_job *j)
     j->watching = true;
     TN_TRY(train_make_folder(j->ctx, j->args->out));
     TN_TRY(data_manifest_read(j->ctx, j->args->data, NULL, &j->manifest));
-    return nn_check_names(j->ctx, j->manifest.path, j->manifest.class_name, j->manifest.classes);
+    const data_manifest *m = &j->manifest;
+    TN_TRY(nn_check_names(j->ctx, m->path, m->class_name, m->classes));
+    return nn_scores_check_names(j->ctx, m->path, m->class_name, m->classes);
 }
 
 static bool has_split(const data_manifest *manifest, const char *name)

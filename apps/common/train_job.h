@@ -73,8 +73,8 @@ struct train_job {
     bool begun;                    /* there is something to go on from */
 };
 
-/* Makes the folder and reads the list. From here on, signals only stop the work at hand. Class names that no
- * model file can hold are TN_RANGE. */
+/* Makes the folder and reads the list. From here on, signals only stop the work at hand. Class names that
+ * no model file or no score file can hold are TN_RANGE. */
 tn_status train_job_open(train_job *job);
 
 /* Selects the clips of each split, has them examined, tells which are left out, and deals folds. TN_RANGE
