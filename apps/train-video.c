@@ -347,6 +347,9 @@ static int run(tn_ctx *ctx, void *arg)
     program p = {.args = a};
     p.job = (train_job){
         .ctx = ctx, .cmd = &a->cmd, .args = &a->train, .options = a->options, .kind = &kind, .self = &p};
+    /* One clip alone has no variance where the last layer leaves one value a channel of it. */
+    if (a->unfreeze && strcmp(a->batch_norm, "train") == 0)
+        p.job.options.least = 2;
     const int status = train_job_close(&p.job, train(&p));
     wt_close(p.file);
     for (int i = 0; i < TRAIN_PARTS; i++) {

@@ -501,6 +501,7 @@ typedef struct nn_train_options {
     uint64_t seed;                  /* of the order of clips and of dropout */
     int epochs;                     /* at most so many */
     int batch;                      /* clips of a batch; the last of an epoch may have fewer */
+    int least;                      /* a last batch of fewer joins the one before; 0, 1: none does */
     int bucket;                     /* groups of so many shuffled batches are sorted by length; 0, 1: not */
     int patience;                   /* stop after so many epochs without a lower validation loss; 0: never */
     nn_optimizer_options optimizer; /* what takes the steps */

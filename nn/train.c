@@ -8,11 +8,11 @@
 static tn_status check_options(tn_ctx *ctx, const nn_train_options *o)
 {
     const nn_schedule *s = &o->schedule;
-    if (o->epochs < 1 || o->batch < 1 || o->bucket < 0 || o->patience < 0)
+    if (o->epochs < 1 || o->batch < 1 || o->bucket < 0 || o->patience < 0 || o->least < 0)
         return tn_fail(ctx, TN_RANGE,
-                       "training: %d epochs, batches of %d, buckets of %d, patience %d: expected at least 1, "
-                       "1, 0, 0",
-                       o->epochs, o->batch, o->bucket, o->patience);
+                       "training: %d epochs, batches of %d and at least %d, buckets of %d, patience %d: "
+                       "expected at least 1, 1, 0, 0, 0",
+                       o->epochs, o->batch, o->least, o->bucket, o->patience);
     if (!(s->rate > 0) || (s->kind == NN_SCHEDULE_COSINE && !(s->epochs > 0)) ||
         (s->kind == NN_SCHEDULE_STEP && !(s->every > 0 && s->factor > 0)))
         return tn_fail(ctx, TN_RANGE, "training: the learning rate and its schedule want numbers above 0");
@@ -108,7 +108,7 @@ static tn_status check_clips(const nn_trainer *t, const nn_clips *clips, const c
 static tn_status train_batch(nn_trainer *t, const nn_clips *clips)
 {
     size_t rows;
-    const size_t *clip = nn_order_batch(&t->order, clips, (size_t)t->option.batch, (size_t)t->batch, &rows);
+    const size_t *clip = nn_order_batch(&t->order, clips, (size_t)t->batch, &rows);
     const double epoch = (double)t->epoch + (double)t->batch / (double)t->order.batches;
     double loss;
     TN_TRY(nn_batch_fill(t, &t->train, clips, clip, rows, t->step + 1));
@@ -123,12 +123,11 @@ static tn_status train_batch(nn_trainer *t, const nn_clips *clips)
 
 static tn_status run_validation(nn_trainer *t, const nn_clips *clips, nn_order *order, nn_tally *tally)
 {
-    const size_t batch = (size_t)t->option.batch;
-    TN_TRY(nn_order_make(t->ctx, order, clips->count, batch));
-    nn_order_sort(order, clips, batch);
+    TN_TRY(nn_order_make(t->ctx, order, clips->count, (size_t)t->option.batch, 1));
+    nn_order_sort(order, clips);
     for (size_t i = 0; i < order->batches; i++) {
         size_t rows;
-        const size_t *clip = nn_order_batch(order, clips, batch, i, &rows);
+        const size_t *clip = nn_order_batch(order, clips, i, &rows);
         TN_TRY(nn_batch_fill(t, &t->val, clips, clip, rows, 0));
         tn_plan_forward(t->val.plan);
         const double loss = (double)tn_plan_value(t->val.plan, t->loss).data[0];
@@ -210,8 +209,7 @@ static tn_status interrupt(const nn_trainer *t, nn_train_end *end)
 
 static tn_status run_epoch(nn_trainer *t, const nn_clips *train, const nn_train_hooks *hooks, bool *stopped)
 {
-    nn_order_shuffle(&t->order, train, (size_t)t->option.batch, (size_t)t->option.bucket, t->option.seed,
-                     (uint64_t)t->epoch);
+    nn_order_shuffle(&t->order, train, (size_t)t->option.bucket, t->option.seed, (uint64_t)t->epoch);
     while (!*stopped && t->batch < (int64_t)t->order.batches) {
         TN_TRY(train_batch(t, train));
         if (hooks->step)
@@ -230,7 +228,7 @@ tn_status nn_trainer_run(nn_trainer *t, const nn_clips *train, const nn_clips *v
     if (train->count == 0)
         return tn_fail(t->ctx, TN_RANGE, "training: there are no clips");
     nn_order_free(t->ctx, &t->order);
-    TN_TRY(nn_order_make(t->ctx, &t->order, train->count, (size_t)t->option.batch));
+    TN_TRY(nn_order_make(t->ctx, &t->order, train->count, (size_t)t->option.batch, (size_t)t->option.least));
     bool stopped = false;
     for (;;) {
         *end = NN_TRAIN_EPOCHS;

@@ -23,6 +23,8 @@ typedef struct nn_batch_plan {
 
 /* The clips of an epoch in order, cut into batches. */
 typedef struct nn_order {
+    size_t batch;   /* clips of a batch */
+    size_t least;   /* of the last one, unless it is the only one */
     size_t *clip;   /* every clip once */
     size_t *first;  /* where each batch begins in `clip` */
     size_t batches; /* of them */
@@ -51,20 +53,18 @@ struct nn_trainer {
 };
 
 /* train_batch.c: the order of an epoch; the plan of a batch, filled. */
-tn_status nn_order_make(tn_ctx *ctx, nn_order *order, size_t clips, size_t batch);
+tn_status nn_order_make(tn_ctx *ctx, nn_order *order, size_t clips, size_t batch, size_t least);
 void nn_order_free(tn_ctx *ctx, nn_order *order);
 
 /* A permutation that is a function of seed and epoch, cut into batches; groups of `bucket` batches are sorted
  * by length, and then the batches shuffled. */
-void nn_order_shuffle(nn_order *order, const nn_clips *clips, size_t batch, size_t bucket, uint64_t seed,
-                      uint64_t epoch);
+void nn_order_shuffle(nn_order *order, const nn_clips *clips, size_t bucket, uint64_t seed, uint64_t epoch);
 
 /* All clips by length. */
-void nn_order_sort(nn_order *order, const nn_clips *clips, size_t batch);
+void nn_order_sort(nn_order *order, const nn_clips *clips);
 
 /* The clips of batch i, and how many they are. */
-const size_t *nn_order_batch(const nn_order *order, const nn_clips *clips, size_t batch, size_t i,
-                             size_t *rows);
+const size_t *nn_order_batch(const nn_order *order, const nn_clips *clips, size_t i, size_t *rows);
 
 /* Makes the plan fit for the batch and writes its inputs, labels but where it asks. `step` is what fill() is
  * told. */

@@ -6,9 +6,13 @@
 
 /* ---- order ----------------------------------------------------------------------------------------- */
 
-tn_status nn_order_make(tn_ctx *ctx, nn_order *order, size_t clips, size_t batch)
+tn_status nn_order_make(tn_ctx *ctx, nn_order *order, size_t clips, size_t batch, size_t least)
 {
+    order->batch = batch;
+    order->least = least < 1 ? 1 : least < batch ? least : batch;
     order->batches = (clips + batch - 1) / batch;
+    if (order->batches > 1 && clips - (order->batches - 1) * batch < order->least)
+        order->batches--;
     order->clip = tn_alloc(ctx, clips, sizeof *order->clip);
     order->first = tn_alloc(ctx, order->batches, sizeof *order->first);
     return order->clip && order->first ? TN_OK : TN_NOMEM;
@@ -34,12 +38,12 @@ static void shuffle(size_t *x, size_t n, uint64_t key, uint64_t epoch, uint32_t 
     }
 }
 
-static void identity(nn_order *order, size_t clips, size_t batch)
+static void identity(nn_order *order, size_t clips)
 {
     for (size_t i = 0; i < clips; i++)
         order->clip[i] = i;
     for (size_t i = 0; i < order->batches; i++)
-        order->first[i] = i * batch;
+        order->first[i] = i * order->batch;
 }
 
 /* By length, equal ones by number, so that the result does not depend on the algorithm. */
@@ -58,32 +62,31 @@ static void sort_by_length(size_t *clip, size_t n, const nn_clips *clips)
         qsort_r(clip, n, sizeof *clip, by_length, (void *)(uintptr_t)clips->steps);
 }
 
-void nn_order_shuffle(nn_order *order, const nn_clips *clips, size_t batch, size_t bucket, uint64_t seed,
-                      uint64_t epoch)
+void nn_order_shuffle(nn_order *order, const nn_clips *clips, size_t bucket, uint64_t seed, uint64_t epoch)
 {
+    const size_t group = order->batch * bucket;
     const uint64_t key = seed ^ tn_hash("order of clips");
-    identity(order, clips->count, batch);
+    identity(order, clips->count);
     shuffle(order->clip, clips->count, key, epoch, 0);
     if (!clips->steps || bucket < 2)
         return;
-    for (size_t begin = 0; begin < clips->count; begin += batch * bucket) {
+    for (size_t begin = 0; begin < clips->count; begin += group) {
         const size_t left = clips->count - begin;
-        sort_by_length(order->clip + begin, left < batch * bucket ? left : batch * bucket, clips);
+        sort_by_length(order->clip + begin, left < group ? left : group, clips);
     }
     shuffle(order->first, order->batches, key, epoch, 1);
 }
 
-void nn_order_sort(nn_order *order, const nn_clips *clips, size_t batch)
+void nn_order_sort(nn_order *order, const nn_clips *clips)
 {
-    identity(order, clips->count, batch);
+    identity(order, clips->count);
     sort_by_length(order->clip, clips->count, clips);
 }
 
-const size_t *nn_order_batch(const nn_order *order, const nn_clips *clips, size_t batch, size_t i,
-                             size_t *rows)
+const size_t *nn_order_batch(const nn_order *order, const nn_clips *clips, size_t i, size_t *rows)
 {
     const size_t left = clips->count - order->first[i];
-    *rows = left < batch ? left : batch;
+    *rows = left < order->batch + order->least ? left : order->batch;
     return order->clip + order->first[i];
 }
 

@@ -170,6 +170,19 @@ static void a_whole_network_overfits_sixteen_clips(void **state)
     free(out);
 }
 
+/* Where the last layer leaves one value a channel, 18 clips in batches of 17 are one batch; a batch of one
+ * clip is refused before the first step. */
+static void no_batch_of_one(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        TRAIN_VIDEO(NULL, NULL, WHOLE "--data set/manifest.csv --out joined --batch %d --epochs 2", 17), 0);
+    assert_int_equal(test_count_lines(all.dir, "joined/log.csv"), 3);
+    test_failure(all.dir, "train-video", WHOLE "--data set/manifest.csv --out alone --batch 1 --quiet", 1,
+                 "more than one value per channel");
+    assert_int_not_equal(test_run(NULL, NULL, "ls %s", test_in(all.dir, "alone/log.csv")), 0);
+}
+
 /* ---- layers ---------------------------------------------------------------------------------------- */
 
 /* The values of a tensor, for free(). */
@@ -453,6 +466,7 @@ int main(void)
         cmocka_unit_test(head_overfits_sixteen_clips),
         cmocka_unit_test(a_new_network_learns),
         cmocka_unit_test(a_whole_network_overfits_sixteen_clips),
+        cmocka_unit_test(no_batch_of_one),
         cmocka_unit_test(trains_from_a_layer_on),
         cmocka_unit_test(features_are_computed_once),
         cmocka_unit_test(goes_on_bit_for_bit),

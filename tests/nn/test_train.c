@@ -224,6 +224,41 @@ static void each_clip_once(void **state)
     assert_true(orders[0] != orders[1]);
 }
 
+/* 16 clips in batches of 5: the last one is left alone, joins the third, or stays with two where it may. */
+static void a_small_last_batch_joins_the_one_before(void **state)
+{
+    (void)state;
+    static const struct {
+        int batch, least, rows[5];
+    } cases[] = {{5, 0, {5, 5, 5, 1}}, {5, 1, {5, 5, 5, 1}}, {5, 2, {5, 5, 6}},      {7, 2, {7, 7, 2}},
+                 {7, 3, {7, 9}},       {20, 17, {16}},       {1, 2, {1, 1, 1, 1, 1}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_train_options options = run_options();
+        options.epochs = 1;
+        options.batch = cases[i].batch;
+        options.least = cases[i].least;
+        options.bucket = 2;
+        run r;
+        nn_train_end end;
+        run_make(&r, 1, NN_AUDIO, 0, &options);
+        fed f = {.r = &r};
+        r.clips.fill = count_fill;
+        r.clips.arg = &f;
+        assert_ok(r.ctx, run_go(&r, NULL, &end));
+        int rows[CLIPS + 1] = {0}, sizes[CLIPS + 1] = {0}, wanted[CLIPS + 1] = {0};
+        for (int c = 0; c < CLIPS; c++) {
+            assert_int_equal(f.count[c], 1);
+            rows[f.batch_of[c]]++;
+        }
+        for (int b = 1; b <= CLIPS; b++)
+            sizes[rows[b]] += rows[b] > 0;
+        for (int b = 0; b < 5 && cases[i].rows[b]; b++)
+            wanted[cases[i].rows[b]] += cases[i].batch == 1 && b == 4 ? CLIPS - 4 : 1;
+        assert_memory_equal(sizes, wanted, sizeof sizes);
+        run_destroy(&r);
+    }
+}
+
 /* ---- what is kept, and when it stops --------------------------------------------------------------- */
 
 /* The loss of validation clips with the labels of others rises sooner or later. */
@@ -420,6 +455,7 @@ int main(void)
         cmocka_unit_test(threads_give_equal_bits),
         cmocka_unit_test(masks_differ_by_step_and_seed),
         cmocka_unit_test(each_clip_once),
+        cmocka_unit_test(a_small_last_batch_joins_the_one_before),
         cmocka_unit_test(stops_early),
         cmocka_unit_test(equal_accuracies_go_by_loss),
         cmocka_unit_test(validation_in_batches),
