@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 const char *tn_status_text(tn_status status)
 {
@@ -91,6 +92,22 @@ int tn_threads(const tn_ctx *ctx)
 const char *tn_isa(const tn_ctx *ctx)
 {
     return ctx->kernels->name;
+}
+
+double tn_core_peak(const tn_ctx *ctx)
+{
+    enum { TRIES = 10, ROUNDS = 1 << 16 };
+    double best = 0;
+    float sink = 1;
+    for (int i = 0; i < TRIES; i++) {
+        struct timespec from, to;
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        const double flops = ctx->kernels->multiply_add(ROUNDS, &sink);
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        const double seconds = (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec);
+        best = flops / seconds > best ? flops / seconds : best;
+    }
+    return best;
 }
 
 tn_status tn_fail(tn_ctx *ctx, tn_status status, const char *format, ...)

@@ -332,6 +332,10 @@ struct tn_kernels {
     /* to = scale * from where the mask keeps it, else 0, for elements [first, first + count) of a sample;
      * `first` is a multiple of 4. to may be from. The same elements on every machine. */
     void (*dropout)(const tn_mask *mask, int64_t first, int64_t count, const float *from, float *to);
+
+    /* Nothing but fused multiply-adds, `rounds` of each accumulator of a full tile; returns how many floating
+     * point operations that was. `sink` gets 1 float, so that they are not left out. */
+    double (*multiply_add)(int64_t rounds, float *sink);
 };
 
 /* Packs a k x n matrix with element (p, j) at b[p * row + j * col] into panels of nr columns: panel q begins

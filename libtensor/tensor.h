@@ -82,6 +82,10 @@ const char *tn_isa(const tn_ctx *ctx);
 /* The i-th instruction set that this build and this machine have, worst first; NULL past the last. */
 const char *tn_isa_list(int i);
 
+/* What one core does at most: floating-point operations a second of a loop of fused multiply-adds in
+ * registers, measured on the spot (some 30 ms), with the context's instruction set. */
+double tn_core_peak(const tn_ctx *ctx);
+
 /* Records a message unless one is already there (the first mistake is the one to report) and returns
  * `status`. A context's errors belong to one thread at a time. */
 tn_status tn_fail(tn_ctx *ctx, tn_status status, const char *format, ...) TN_PRINTF(3, 4);

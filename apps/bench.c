@@ -1,0 +1,68 @@
+/* bench: how fast it is, measured from inside. */
+#include "apps/common/bench.h"
+
+#include <string.h>
+
+static const char program[] = "bench";
+
+static const bench_work works[] = {
+    {"audio", "the audio network on clips of sound", bench_audio},
+    {"train-audio", "a step of the audio network's training", bench_train_audio},
+    {"features", "the short-term features of sound", bench_features},
+};
+
+enum { WORKS = sizeof works / sizeof *works };
+
+static const char about[] =
+    "Measures one thing: runs it once, then several times with a clock, and prints the median.\n"
+    "BENCHMARK is one of\n"
+    "  audio        the audio network's answer for --batch (1) clips of --windows\n"
+    "  train-audio  a step of its training on --batch (128) clips of --windows\n"
+    "  features     the short-term features of --seconds of sound at --rate\n"
+    "A share of the peak is that of what the core does in a loop of nothing but fused multiply-adds.";
+
+static int parse(int argc, char **argv, bench_options *o)
+{
+    *o = (bench_options){.runs = 5, .windows = 498, .rate = 16000, .seconds = 5};
+    const cmd_option list[] = {
+        cmd_int("runs", "N", "timed runs (5)", &o->runs, 1, 100000),
+        cmd_int("batch", "N", "clips at a time", &o->batch, 1, 1 << 16),
+        cmd_int("windows", "N", "windows of a clip (498, as 5 s have)", &o->windows, 1, 1 << 20),
+        cmd_int("rate", "N", "of the sound in Hz (16000)", &o->rate, 8000, 192000),
+        cmd_number("seconds", "S", "length of the sound (5)", &o->seconds, 0.1, 3600),
+    };
+    o->cmd = (cmd_line){
+        .program = program,
+        .usage = "[OPTION...] BENCHMARK",
+        .about = about,
+        .options = list,
+        .option_count = sizeof list / sizeof *list,
+        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_JSON | CMD_OFFERS_PROFILE,
+        .max_operands = 1,
+    };
+    const int status = cmd_parse(&o->cmd, argc, argv);
+    if (status == CMD_GO && o->cmd.operand_count < 1)
+        return cli_usage(program, "which benchmark?");
+    return status;
+}
+
+static int run(tn_ctx *ctx, void *arg)
+{
+    const bench_options *o = arg;
+    bench_result result = {0};
+    for (int i = 0; i < WORKS; i++)
+        if (strcmp(works[i].name, o->cmd.operand[0]) == 0) {
+            if (works[i].run(ctx, o, &result) != TN_OK)
+                return CLI_FAILED;
+            return bench_print(ctx, o, &result);
+        }
+    return cli_usage(program, "there is no benchmark '%s'", o->cmd.operand[0]);
+}
+
+int main(int argc, char **argv)
+{
+    cli_start();
+    bench_options o;
+    const int status = parse(argc, argv, &o);
+    return status == CMD_GO ? cmd_run(&o.cmd, run, &o) : status;
+}
