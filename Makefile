@@ -43,7 +43,7 @@ all: $(LIB) $(BINS)
 
 help:
 	@echo 'make              build bin/* and ./infer'
-	@echo 'make demo         install what is missing, build, run everything on a clip that it makes itself'
+	@echo 'make demo         install what is missing, build, train and evaluate on clips that it makes itself'
 	@echo 'make test         install what is missing, build, run every test'
 	@echo 'make data VGAF=DIR [OUT=prepared]  frames and sound of a set of clips, ready for training'
 	@echo 'make train-video DATA=LIST.csv OUT=DIR ARGS=--video-weights\ F  a new head of the video network'

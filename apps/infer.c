@@ -355,7 +355,9 @@ static int judge_sources(const arguments *args, tn_ctx *ctx, const clip_source *
         goto done;
     status = judge_all(args, ctx, p, source, count);
     if (demo && status != CLI_FAILED)
-        cmd_note(&args->cmd, "these are the demo's weights, in demo-out/: the answer means nothing");
+        cmd_note(
+            &args->cmd,
+            "these are the demo's weights, trained on synthetic clips: of real people they know nothing");
 done:
     predictor_close(p);
     wt_labels_free(ctx, labels);
