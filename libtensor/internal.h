@@ -308,6 +308,19 @@ typedef struct tn_mask {
     float scale;         /* of what is kept */
 } tn_mask;
 
+/* The end of one tile of Winograd's F(m x m, 3 x 3): y = A^T M A for n columns, then + bias, + residual,
+ * ReLU. */
+typedef struct tn_winograd {
+    int m;           /* 2 or 4 */
+    int n;           /* columns, at most the kernels' nr */
+    const float *in; /* element (i, j) of M at in[(i * (m + 2) + j) * plane], nr columns, those past n zero */
+    int64_t plane;
+    const float *bias;            /* n, or NULL */
+    float *const *pixel;          /* m x m results; NULL where the tile juts out */
+    const float *const *residual; /* m x m, or NULL */
+    bool relu;
+} tn_winograd;
+
 struct tn_kernels {
     const char *name;
     int nr; /* columns of a packed panel */
@@ -319,6 +332,11 @@ struct tn_kernels {
     int a_pitch;
     void (*pack_a)(int64_t k, int64_t m, const float *x, int64_t ldx, float *out);
     void (*pack_b)(int64_t k, int64_t n, const float *x, int64_t ldx, float *out);
+
+    /* The beginning of a tile: V = B^T D B over `channels` channels of the pixels D, (m + 2) x (m + 2);
+     * element (i, j) goes to out[(i * (m + 2) + j) * plane]. */
+    void (*winograd_in)(int m, int64_t channels, const float *const *pixel, float *out, int64_t plane);
+    void (*winograd_out)(const tn_winograd *w);
 
     /* One row and step of an LSTM with h cells. `gates` holds i, f, g, o before their activations and gets
      * them after; `previous` is c_{t-1}, or NULL for 0; cell and y become c_t and h_t. */

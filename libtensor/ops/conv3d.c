@@ -94,8 +94,16 @@ static bool over_blocks(const conv_geometry *g)
     return g->out[2] <= SHORT_ROW && g->o >= NARROW;
 }
 
+/* The size of Winograd's tiles, or 0. Training stays with the direct way, whose gradients are exactly its. */
+static int winograd(const tn_step *step, const conv_geometry *g)
+{
+    return step->training ? 0 : conv_winograd_size(g);
+}
+
 static size_t packed_weights(const tn_step *step, const conv_geometry *g)
 {
+    if (winograd(step, g))
+        return conv_winograd_packed_floats(step->ctx->kernels, g, winograd(step, g));
     return (size_t)conv_used_taps(g) * tn_packed_floats(step->ctx->kernels, g->k[2] * g->c, g->o);
 }
 
@@ -105,7 +113,9 @@ static tn_status prepare(tn_step *step)
     const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
     step->flops = 2.0 * (double)pixels * (double)g.o * (double)g.c * (double)g.volume;
     step->packed_bytes = (packed_weights(step, &g) + 2 * (size_t)g.o) * sizeof(float);
-    if (over_blocks(&g))
+    if (winograd(step, &g))
+        step->thread_scratch_bytes = conv_winograd_bytes(step->ctx->kernels, &g, winograd(step, &g));
+    else if (over_blocks(&g))
         step->thread_scratch_bytes = conv_gather_bytes(&g);
     else if (g.p[2] > 0)
         step->thread_scratch_bytes =
@@ -149,6 +159,10 @@ static void pack(tn_step *step)
     const conv_geometry g = conv_get_geometry(step);
     float *shift = conv_shift(step, &g), *scale = shift + g.o;
     tn_fold_epilogue(step, g.o, step->in[BIAS].data, scale, shift);
+    if (winograd(step, &g)) {
+        conv_winograd_pack(step, &g, winograd(step, &g), scale);
+        return;
+    }
     pack_job job = {&g, step->ctx->kernels, step->in[WEIGHT].data, scale, step->packed};
     tn_parallel(step->ctx, tn_ceil_div(g.o, job.kernels->nr), pack_panel, &job);
 }
@@ -263,6 +277,10 @@ static void forward(tn_step *step)
 {
     forward_job job = {.step = step, .g = conv_get_geometry(step)};
     const conv_geometry *g = &job.g;
+    if (winograd(step, g)) {
+        conv_winograd_forward(step, g, winograd(step, g));
+        return;
+    }
     if (over_blocks(g)) {
         conv_gather_forward(step, g);
         return;
@@ -288,6 +306,7 @@ ATTR(wide, 1, 3, 2, 2, 0, 3);
 ATTR(flat, 1, 1, 1, 0, 1, 1);
 ATTR(sparse, 3, 3, 3, 0, 0, 0);
 ATTR(far, 1, 1, 1, 1, 2, 3);
+ATTR(thin, 2, 1, 1, 1, 0, 2);
 ATTR(thirds, 3, 3, 3, 1, 1, 2);
 
 static const tn_case cases[] = {
@@ -309,6 +328,10 @@ static const tn_case cases[] = {
     {"3x3x3 of short rows", {{5, 2, 3, 2, 9, 8}, {5, 65, 3, 3, 3, 3}, {1, 65}}, &same3, false},
     {"3x3x3 stride 2 of short rows", {{5, 1, 3, 3, 13, 11}, {5, 64, 3, 3, 3, 3}}, &half3, false},
     {"one frame of short rows", {{5, 2, 3, 1, 7, 7}, {5, 64, 3, 3, 3, 3}}, &same3, false},
+    {"tiles of 4", {{5, 1, 19, 3, 12, 11}, {5, 37, 19, 3, 3, 3}, {1, 37}}, &same3, false},
+    {"tiles of 2", {{5, 2, 32, 3, 6, 5}, {5, 33, 32, 3, 3, 3}}, &same3, false},
+    {"tiles, stride 2 along T", {{5, 1, 24, 5, 12, 13}, {5, 20, 24, 3, 3, 3}}, &thin, false},
+    {"tiles of several tasks", {{5, 1, 17, 1, 30, 31}, {5, 17, 17, 1, 3, 3}, {1, 17}}, &flat, false},
     {"3x3x3 stride 3", {{5, 1, 3, 5, 7, 8}, {5, 4, 3, 3, 3, 3}}, &thirds, false},
     {0},
 };

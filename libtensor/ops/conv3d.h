@@ -32,6 +32,14 @@ float *conv_shift(const tn_step *step, const conv_geometry *g);
 size_t conv_gather_bytes(const conv_geometry *g);
 void conv_gather_forward(const tn_step *step, const conv_geometry *g);
 
+/* conv3d_winograd.c: forward of 3 x 3 along H and W. The size of its tiles, 2 or 4, or 0 where the direct way
+ * is faster or the only one; what it needs; weights in its order, output channel j times scale[j]. */
+int conv_winograd_size(const conv_geometry *g);
+size_t conv_winograd_packed_floats(const tn_kernels *kernels, const conv_geometry *g, int m);
+size_t conv_winograd_bytes(const tn_kernels *kernels, const conv_geometry *g, int m);
+void conv_winograd_pack(const tn_step *step, const conv_geometry *g, int m, const float *scale);
+void conv_winograd_forward(const tn_step *step, const conv_geometry *g, int m);
+
 /* Adds what conv_backward() needs to the step's scratch sizes. */
 void conv_prepare_backward(tn_step *step, const conv_geometry *g);
 void conv_backward(tn_step *step);

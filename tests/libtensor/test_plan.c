@@ -283,6 +283,37 @@ static void inference_fuses_behind_linear_layers_too(void **state)
     net_close(&n);
 }
 
+/* Every way that convolution has at inference, with all that can be fused behind it, against the direct one
+ * of training: whole rows, blocks of pixels that are copied together or not, Winograd's tiles of 4 and 2. */
+static void inference_fuses_behind_every_way_of_convolution(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t channels, kernel, size[3];
+    } way[] = {
+        {5, 3, {2, 5, 15}}, {68, 3, {1, 7, 7}}, {20, 1, {3, 7, 9}}, {32, 3, {3, 14, 14}}, {36, 3, {4, 5, 6}}};
+    for (size_t i = 0; i < sizeof way / sizeof *way; i++) {
+        const int64_t c = way[i].channels, *s = way[i].size;
+        net n = net_open(2);
+        tn_var *x = tn_input(n.graph, "x", 5, SIZE(TN_ANY, c, TN_ANY, TN_ANY, TN_ANY));
+        tn_var *y = net_norm(net_conv(x, "conv", c, c, way[i].kernel, 1), "bn", c);
+        tn_output(tn_relu(tn_add(x, y)), "y");
+        assert_ok(n.ctx, net_fill(n.graph));
+        tn_set_trainable(n.graph, "", false);
+        const int64_t *shape = SIZE(2, c, s[0], s[1], s[2]);
+        tn_plan *fused = net_inference(&n, shape, 5), *plain = net_training(&n, "y", shape, 5);
+        net_randomise_x(fused);
+        net_randomise_x(plain);
+        tn_plan_forward(fused);
+        tn_plan_forward(plain);
+        net_assert_close(net_value(fused, "y"), net_value(plain, "y"), 2 * c * s[0] * s[1] * s[2], 1e-5);
+        assert_string_equal(tn_plan_step(fused, 0).fused, "+batch_norm+add+relu");
+        tn_plan_destroy(fused);
+        tn_plan_destroy(plain);
+        net_close(&n);
+    }
+}
+
 /* What is read elsewhere, or is an output, must be computed as it is. */
 static void what_others_read_is_not_fused_away(void **state)
 {
@@ -577,6 +608,7 @@ int main(void)
         cmocka_unit_test(outputs_whose_inputs_are_missing_are_left_out),
         cmocka_unit_test(inference_fuses_residual_blocks_and_computes_the_same),
         cmocka_unit_test(inference_fuses_behind_linear_layers_too),
+        cmocka_unit_test(inference_fuses_behind_every_way_of_convolution),
         cmocka_unit_test(what_others_read_is_not_fused_away),
         cmocka_unit_test(a_parameter_can_be_added),
         cmocka_unit_test(a_parameter_can_be_an_output),

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An input of more elements is probed at few of them: the oracle takes too long. */
+enum { LARGE = 4096 };
+
 /* Random directions in which a large input's gradient is tried as a whole. */
 enum { DIRECTIONS = 2 };
 
@@ -184,13 +187,13 @@ static double central_difference(const problem *p, ref_call *call, int loss, con
 static void place_probes(problem *p, int loss)
 {
     const bool few = p->draw > 0 || test_quick();
-    const int all = few ? 40 : 200, some = few ? 20 : 100;
+    const int all = few ? 40 : 200;
     probe *list = allocate(TN_MAX_IN * (all + DIRECTIONS) + 1, sizeof *list);
     p->probes[loss] = list;
     for (int i = 0; i < TN_MAX_IN; i++) {
         if (!problem_differentiable(p, i))
             continue;
-        const int64_t n = tn_numel(&p->in[i]);
+        const int64_t n = tn_numel(&p->in[i]), some = n > LARGE ? 4 : all / 2;
         for (int64_t k = 0; k < (n <= all ? n : some); k++) {
             const int64_t random = (int64_t)(uniform(p, 50 + i, k, 0, 1) * (double)n);
             *list++ = (probe){i, n <= all ? k : random, 0};

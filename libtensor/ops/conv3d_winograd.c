@@ -1,0 +1,315 @@
+/* 3 x 3 x 3 convolution of stride 1 along H and W by Winograd's F(m x m, 3 x 3), m = 2 or 4.
+ *
+ * A tile of m x m results needs (m + 2)^2 products a channel instead of 9 m^2: 4/9 for m = 2, 1/4 for m = 4.
+ * The kernel's frames stay taps of a batch as everywhere: V of an input frame serves every output frame that
+ * meets it, and the sum over kt is taken before the one transform back. A task takes some tiles through all
+ * frames: transforms them in, multiplies each of the (m + 2)^2 planes [frame][tile][channel] with its own
+ * packed weights, and transforms back. Lavin and Gray 2016, "Fast algorithms for convolutional neural
+ * networks", algorithm 1.
+ */
+#include "libtensor/ops/conv3d.h"
+
+enum { MOST_POINTS = 36, GAP = 16 /* floats between planes, which would else meet in the same cache sets */ };
+
+/* ---- which -------------------------------------------------------------------------------------------- */
+
+static int64_t points(int m)
+{
+    return (m + 2) * (m + 2);
+}
+
+static int64_t tiles_across(const conv_geometry *g, int m)
+{
+    return tn_ceil_div(g->out[2], m);
+}
+
+static int64_t tiles_of(const conv_geometry *g, int m)
+{
+    return tn_ceil_div(g->out[1], m) * tiles_across(g, m);
+}
+
+/* (output frame, kt) pairs that do not lie in the padding. */
+static int64_t frame_taps(const conv_geometry *g)
+{
+    int64_t count = 0;
+    for (int64_t ot = 0; ot < g->out[0]; ot++)
+        for (int64_t kt = g->kt_begin; kt < g->kt_end; kt++) {
+            const int64_t t = ot * g->s[0] + kt - g->p[0];
+            count += t >= 0 && t < g->in[0];
+        }
+    return count;
+}
+
+/* What F(m x m, 3 x 3) costs, in multiply-adds; m = 0 is the direct way. A weight that is read counts as much
+ * as WEIGHT products, an element that is transformed as TRANSFORM; both were measured. */
+static double cost(const conv_geometry *g, int m)
+{
+    enum { WEIGHT = 32, TRANSFORM = 16 };
+    const double places = m ? (double)(points(m) * tiles_of(g, m)) : 9.0 * (double)(g->out[1] * g->out[2]);
+    const double weights = (double)((m ? points(m) : 9) * (g->kt_end - g->kt_begin) * g->c * g->o);
+    const double elements = m ? (double)(g->in[0] * g->c + g->out[0] * g->o) : 0;
+    return (double)g->n * (double)frame_taps(g) * places * (double)(g->c * g->o) + WEIGHT * weights +
+           TRANSFORM * (double)g->n * places * elements;
+}
+
+int conv_winograd_size(const conv_geometry *g)
+{
+    enum { FEWEST = 16 }; /* channels: below, transforms are most of it */
+    if (g->k[1] != 3 || g->k[2] != 3 || g->s[1] != 1 || g->s[2] != 1 || g->c < FEWEST || g->o < FEWEST)
+        return 0;
+    int best = 0;
+    for (int m = 2; m <= 4; m += 2)
+        if (cost(g, m) < cost(g, best))
+            best = m;
+    return best;
+}
+
+/* ---- sizes -------------------------------------------------------------------------------------------- */
+
+/* Tiles of a task. Few, so that V and M stay in the second-level cache, but so many that reading all weights
+ * for each task does not count. */
+static int64_t task_tiles(const conv_geometry *g, int m)
+{
+    enum { ROWS = 56, HEAVY = 1 << 20, MORE_ROWS = 196 };
+    const int64_t weights = points(m) * (g->kt_end - g->kt_begin) * g->c * g->o;
+    const int64_t rows = weights > HEAVY ? MORE_ROWS : ROWS, tiles = tiles_of(g, m);
+    const int64_t tasks = tn_ceil_div(tiles * g->in[0], rows);
+    return tn_ceil_div(tiles, tn_max(1, tn_min(tasks, tiles)));
+}
+
+size_t conv_winograd_packed_floats(const tn_kernels *kernels, const conv_geometry *g, int m)
+{
+    return (size_t)(points(m) * (g->kt_end - g->kt_begin)) * tn_packed_floats(kernels, g->c, g->o);
+}
+
+/* Floats from one plane of V, and of M, to the next. */
+static int64_t v_plane(const conv_geometry *g, int64_t tiles)
+{
+    return g->in[0] * tiles * g->c + GAP;
+}
+
+static int64_t m_plane(const conv_geometry *g, int64_t tiles, int nr)
+{
+    return g->out[0] * tiles * nr + GAP;
+}
+
+size_t conv_winograd_bytes(const tn_kernels *kernels, const conv_geometry *g, int m)
+{
+    const int64_t tiles = task_tiles(g, m);
+    return (size_t)(points(m) * (v_plane(g, tiles) + m_plane(g, tiles, kernels->nr)) + g->c) * sizeof(float);
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------ */
+
+/* G of F(m, 3), to go with the matrices of kernels/winograd.h. */
+static const double g2[4][3] = {{-1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+static const double g4[6][3] = {
+    {2, 0, 0},
+    {2.0 / 3, 2.0 / 3, 2.0 / 3},
+    {-2.0 / 3, 2.0 / 3, -2.0 / 3},
+    {-32.0 / 15, -16.0 / 15, -8.0 / 15},
+    {1.0 / 15, -2.0 / 15, 4.0 / 15},
+    {0, 0, 2},
+};
+
+/* U = G w G^T of one kernel frame, row-major. */
+static void transform_weights(int m, const float *w, double *u)
+{
+    const double(*g)[3] = m == 2 ? g2 : g4;
+    const int side = m + 2;
+    for (int i = 0; i < side; i++) {
+        double row[3];
+        for (int x = 0; x < 3; x++)
+            row[x] = g[i][0] * (double)w[x] + g[i][1] * (double)w[3 + x] + g[i][2] * (double)w[6 + x];
+        for (int j = 0; j < side; j++)
+            u[i * side + j] = g[j][0] * row[0] + g[j][1] * row[1] + g[j][2] * row[2];
+    }
+}
+
+typedef struct pack_job {
+    const conv_geometry *g;
+    int m, nr;
+    const float *weight, *scale;
+    float *out;
+} pack_job;
+
+/* One panel of output channels: [point][kt][c][column]. */
+static void pack_panel(void *arg, int64_t panel, int thread)
+{
+    (void)thread;
+    const pack_job *job = arg;
+    const conv_geometry *g = job->g;
+    const int64_t frames = g->kt_end - g->kt_begin, o = panel * job->nr, columns = tn_min(job->nr, g->o - o);
+    const int64_t count = points(job->m);
+    float *out = job->out + panel * count * frames * g->c * job->nr;
+    for (int64_t c = 0; c < g->c; c++)
+        for (int64_t kt = 0; kt < frames; kt++)
+            for (int64_t j = 0; j < job->nr; j++) {
+                double u[MOST_POINTS] = {0};
+                const double scale = j < columns ? (double)job->scale[o + j] : 0;
+                if (j < columns)
+                    transform_weights(
+                        job->m, job->weight + (((o + j) * g->c + c) * g->k[0] + g->kt_begin + kt) * 9, u);
+                for (int64_t p = 0; p < count; p++)
+                    out[((p * frames + kt) * g->c + c) * job->nr + j] = (float)(u[p] * scale);
+            }
+}
+
+void conv_winograd_pack(const tn_step *step, const conv_geometry *g, int m, const float *scale)
+{
+    const int nr = step->ctx->kernels->nr;
+    pack_job job = {g, m, nr, step->in[1].data, scale, step->packed};
+    tn_parallel(step->ctx, tn_ceil_div(g->o, nr), pack_panel, &job);
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------ */
+
+typedef struct winograd_job {
+    const tn_step *step;
+    const conv_geometry *g;
+    int m;                /* results a side of a tile */
+    int64_t tiles;        /* of a task */
+    int64_t blocks;       /* tasks along the tiles of a frame */
+    int64_t panels;       /* of output channels */
+    int64_t panel_groups; /* tasks along them */
+} winograd_job;
+
+/* What a task works on. */
+typedef struct tile_block {
+    int64_t n;            /* sample */
+    int64_t first, count; /* tiles of each frame */
+    float *v;             /* [point][frame][tile][channel] */
+    float *products;      /* M of one panel: [point][frame][tile][column] */
+    float *zeros;         /* a pixel of the padding */
+    int64_t v_plane, m_plane;
+} tile_block;
+
+static void transform_in(const winograd_job *job, const tile_block *b)
+{
+    const conv_geometry *g = job->g;
+    const int side = job->m + 2;
+    const float *pixel[MOST_POINTS];
+    for (int64_t c = 0; c < g->c; c++)
+        b->zeros[c] = 0.0f;
+    for (int64_t t = 0; t < g->in[0]; t++)
+        for (int64_t i = 0; i < b->count; i++) {
+            const int64_t tile = b->first + i, across = tiles_across(g, job->m);
+            const int64_t h0 = tile / across * job->m - g->p[1], w0 = tile % across * job->m - g->p[2];
+            for (int64_t p = 0; p < side * side; p++) {
+                const int64_t h = h0 + p / side, w = w0 + p % side;
+                const bool inside = h >= 0 && h < g->in[1] && w >= 0 && w < g->in[2];
+                const int64_t at = ((b->n * g->in[0] + t) * g->in[1] + h) * g->in[2] + w;
+                pixel[p] = inside ? job->step->in[0].data + at * g->c : b->zeros;
+            }
+            job->step->ctx->kernels->winograd_in(job->m, g->c, pixel, b->v + (t * b->count + i) * g->c,
+                                                 b->v_plane);
+        }
+}
+
+static void transform_out(const winograd_job *job, const tile_block *b, int64_t panel)
+{
+    const conv_geometry *g = job->g;
+    const tn_step *step = job->step;
+    const int nr = step->ctx->kernels->nr, m = job->m;
+    const int64_t o = panel * nr;
+    const float *residual[MOST_POINTS];
+    float *pixel[MOST_POINTS];
+    tn_winograd w = {.m = m,
+                     .n = (int)tn_min(nr, g->o - o),
+                     .plane = b->m_plane,
+                     .bias = conv_shift(step, g) + o,
+                     .pixel = pixel,
+                     .residual = step->epilogue.add ? residual : NULL,
+                     .relu = step->epilogue.relu};
+    for (int64_t row = 0; row < g->out[0] * b->count; row++) {
+        const int64_t t = row / b->count, tile = b->first + row % b->count, across = tiles_across(g, m);
+        const int64_t h0 = tile / across * m, w0 = tile % across * m;
+        for (int64_t p = 0; p < m * m; p++) {
+            const int64_t h = h0 + p / m, x = w0 + p % m;
+            const int64_t at = (((b->n * g->out[0] + t) * g->out[1] + h) * g->out[2] + x) * g->o + o;
+            const bool inside = h < g->out[1] && x < g->out[2];
+            pixel[p] = inside ? step->out[0].data + at : NULL;
+            if (w.residual)
+                residual[p] = inside ? step->epilogue.residual.data + at : NULL;
+        }
+        w.in = b->products + row * nr;
+        step->ctx->kernels->winograd_out(&w);
+    }
+}
+
+/* The kernel frames [begin, end) that output frame ot meets. */
+static void meeting_frames(const conv_geometry *g, int64_t ot, int64_t *begin, int64_t *end)
+{
+    const int64_t t0 = ot * g->s[0] - g->p[0];
+    *begin = tn_min(tn_max(g->kt_begin, -t0), g->kt_end);
+    *end = tn_max(*begin, tn_min(g->kt_end, g->in[0] - t0));
+}
+
+/* One point's plane of M for one panel. Neighbouring output frames that meet the same kernel frames are one
+ * product: with stride 1 their rows lie one behind the other in V. */
+static void multiply(const winograd_job *job, const tile_block *b, int64_t panel, int64_t point)
+{
+    const conv_geometry *g = job->g;
+    const tn_kernels *kernels = job->step->ctx->kernels;
+    const int64_t frames = g->kt_end - g->kt_begin, weights = g->c * kernels->nr;
+    const float *packed =
+        (const float *)job->step->packed + (panel * points(job->m) + point) * frames * weights;
+    const float *at_a[TN_MAX_TAPS], *at_b[TN_MAX_TAPS];
+    for (int64_t ot = 0, next; ot < g->out[0]; ot = next) {
+        int64_t begin, end;
+        meeting_frames(g, ot, &begin, &end);
+        for (next = ot + 1; next < g->out[0] && g->s[0] == 1; next++) {
+            int64_t other_begin, other_end;
+            meeting_frames(g, next, &other_begin, &other_end);
+            if (other_begin != begin || other_end != end)
+                break;
+        }
+        for (int64_t kt = begin; kt < end; kt++) {
+            const int64_t t = ot * g->s[0] + kt - g->p[0];
+            at_a[kt - begin] = b->v + point * b->v_plane + t * b->count * g->c;
+            at_b[kt - begin] = packed + (kt - g->kt_begin) * weights;
+        }
+        const tn_brgemm product = {.m = (next - ot) * b->count,
+                                   .n = kernels->nr,
+                                   .k = g->c,
+                                   .batch = (int)(end - begin),
+                                   .a = at_a,
+                                   .b = at_b,
+                                   .lda = g->c,
+                                   .c = b->products + point * b->m_plane + ot * b->count * kernels->nr,
+                                   .ldc = kernels->nr};
+        kernels->brgemm(&product);
+    }
+}
+
+static void winograd_task(void *arg, int64_t task, int thread)
+{
+    const winograd_job *job = arg;
+    const conv_geometry *g = job->g;
+    const int64_t group = task % job->panel_groups, block = task / job->panel_groups % job->blocks;
+    const int nr = job->step->ctx->kernels->nr;
+    tile_block b = {.n = task / job->panel_groups / job->blocks,
+                    .first = block * job->tiles,
+                    .count = tn_min(job->tiles, tiles_of(g, job->m) - block * job->tiles),
+                    .v = tn_thread_scratch(job->step, thread),
+                    .v_plane = v_plane(g, job->tiles),
+                    .m_plane = m_plane(g, job->tiles, nr)};
+    b.products = b.v + points(job->m) * b.v_plane;
+    b.zeros = b.products + points(job->m) * b.m_plane;
+    transform_in(job, &b);
+    for (int64_t panel = job->panels * group / job->panel_groups;
+         panel < job->panels * (group + 1) / job->panel_groups; panel++) {
+        for (int64_t point = 0; point < points(job->m); point++)
+            multiply(job, &b, panel, point);
+        transform_out(job, &b, panel);
+    }
+}
+
+void conv_winograd_forward(const tn_step *step, const conv_geometry *g, int m)
+{
+    winograd_job job = {step, g, m, task_tiles(g, m), 0, tn_ceil_div(g->o, step->ctx->kernels->nr), 1};
+    job.blocks = tn_ceil_div(tiles_of(g, m), job.tiles);
+    const int64_t tasks = g->n * job.blocks;
+    job.panel_groups = tn_max(1, tn_min(job.panels, 2 * step->ctx->threads / tn_max(1, tasks)));
+    tn_parallel(step->ctx, tasks * job.panel_groups, winograd_task, &job);
+}
