@@ -11,7 +11,7 @@
 #include <limits.h>
 #include <math.h>
 
-enum { SHRINK_EVERY = 1000, LEAST_STEPS = 10000000 };
+enum { SHRINK_EVERY = 1000, LEAST_STEPS = 10000000, MOST_FREE = 384, JUMP_EVERY = 100 };
 
 void nn_smo_destroy(tn_ctx *ctx, nn_smo *smo)
 {
@@ -26,13 +26,27 @@ void nn_smo_destroy(tn_ctx *ctx, nn_smo *smo)
     tn_free(ctx, smo->fall);
     tn_free(ctx, smo->bounded);
     tn_free(ctx, smo->self);
+    tn_free(ctx, smo->free_of);
+    tn_free(ctx, smo->factor);
+    tn_free(ctx, smo->direction);
     tn_free(ctx, smo->dots);
     tn_free(ctx, smo->kernel);
     nn_cache_free(ctx, &smo->cache);
     tn_free(ctx, smo);
 }
 
-tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, nn_smo **out)
+/* Room for the steps of all free variables. */
+static tn_status allow_jumps(tn_ctx *ctx, int room, nn_smo *s)
+{
+    s->free_room = room < MOST_FREE ? room : MOST_FREE;
+    const size_t n = (size_t)s->free_room;
+    s->free_of = tn_alloc(ctx, n, sizeof *s->free_of);
+    s->factor = tn_alloc(ctx, n * n, sizeof *s->factor);
+    s->direction = tn_alloc(ctx, n, 2 * sizeof *s->direction);
+    return s->free_of && s->factor && s->direction ? TN_OK : TN_NOMEM;
+}
+
+tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, bool jumping, nn_smo **out)
 {
     *out = NULL;
     nn_smo *s = tn_zalloc(ctx, 1, sizeof *s);
@@ -52,7 +66,8 @@ tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, 
     s->dots = tn_alloc(ctx, rows, sizeof *s->dots);
     s->kernel = tn_alloc(ctx, n, sizeof *s->kernel);
     if (!s->order || !s->row || !s->y || !s->alpha || !s->slope || !s->rise || !s->fall || !s->bounded ||
-        !s->self || !s->dots || !s->kernel || nn_cache_create(ctx, room, cache_bytes, &s->cache) != TN_OK) {
+        !s->self || !s->dots || !s->kernel || nn_cache_create(ctx, room, cache_bytes, &s->cache) != TN_OK ||
+        (jumping && allow_jumps(ctx, room, s) != TN_OK)) {
         nn_smo_destroy(ctx, s);
         return TN_NOMEM;
     }
@@ -106,8 +121,9 @@ const float *nn_smo_row(nn_smo *s, int t, int want)
     bool finite = true;
     for (int j = valid; j < want; j++) {
         const double value = s->kernel[j - valid];
-        finite &= fabs(value) <= FLT_MAX; /* not so for a NaN either */
-        k[j] = finite ? (float)value : 0;
+        const bool good = fabs(value) <= FLT_MAX; /* not so for a NaN either */
+        finite &= good;
+        k[j] = good ? (float)value : 0;
     }
     s->finite &= finite;
     return k;
@@ -369,6 +385,7 @@ static nn_smo_result run(nn_smo *s, double *alpha)
     const int64_t limit = (int64_t)n * 100 > LEAST_STEPS ? (int64_t)n * 100 : LEAST_STEPS;
     nn_smo_result result = {0};
     int countdown = every + 1;
+    int64_t jump = s->problem.jumping ? JUMP_EVERY : limit;
     find_steepest(s);
     for (; result.iterations < limit && s->finite; result.iterations++) {
         if (--countdown == 0) {
@@ -386,6 +403,11 @@ static nn_smo_result run(nn_smo *s, double *alpha)
             countdown = 1; /* shrink again at the next step */
         }
         step(s, i, j);
+        if (result.iterations >= jump) {
+            /* Many such steps in a row: these are not yet the variables that will be free in the end. */
+            jump = result.iterations + JUMP_EVERY + JUMP_EVERY / 5 * nn_smo_step_free(s);
+            find_steepest(s);
+        }
     }
     reconstruct(s);
     finish(s, alpha, &result);
@@ -395,5 +417,20 @@ static nn_smo_result run(nn_smo *s, double *alpha)
 nn_smo_result nn_smo_solve(nn_smo *s, const nn_smo_problem *problem, double *alpha)
 {
     start(s, problem);
+    return run(s, alpha);
+}
+
+nn_smo_result nn_smo_solve_scaled(nn_smo *s, double factor, double *alpha)
+{
+    const double cost[2] = {s->problem.cost[0], s->problem.cost[1]};
+    for (int side = 0; side < 2; side++)
+        s->problem.cost[side] = cost[side] * factor;
+    for (int t = 0; t < s->problem.count; t++) {
+        const bool was_at_cost = s->alpha[t] >= cost[s->y[t] < 0];
+        nn_smo_set(s, t, was_at_cost ? nn_smo_cost(s, t) : s->alpha[t] * factor);
+        s->slope[t] = factor * s->slope[t] + (1 - factor) * s->y[t];
+        s->bounded[t] *= factor;
+    }
+    s->unshrunk = false;
     return run(s, alpha);
 }

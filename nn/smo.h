@@ -2,12 +2,14 @@
 #ifndef NN_SMO_H
 #define NN_SMO_H
 
+#include "nn/smo_loops.h"
 #include "nn/svm.h"
 
 /* The rows of a data set by their columns, which is how a whole row of dot products is summed quickly: entry
  * by entry in ascending order of the indices, so each value has the bits of a dot product of two rows. */
 typedef struct nn_gram {
     const nn_svm_data *data;     /* borrowed */
+    const nn_smo_loops *loops;   /* for the instruction set */
     nn_svm_kernel_params kernel; /* set before rows are asked for */
     int columns;                 /* different indices */
     int *column;                 /* of each entry of the data */
@@ -41,6 +43,7 @@ typedef struct nn_smo_problem {
     double cost[2];       /* upper bounds of a where y is 1, and where it is -1 */
     double tolerance;     /* stops where the gap of the two gradients is below that */
     bool shrinking;       /* leave out what stays at its bound */
+    bool jumping;         /* let all free variables step at once too: other steps, to the same tolerance */
 } nn_smo_problem;
 
 typedef struct nn_smo_result {
@@ -58,11 +61,15 @@ typedef struct nn_smo nn_smo;
 
 /* For problems of up to `room` rows out of a data set of `rows`. The row cache takes up to `cache_bytes`, but
  * has two rows at least and all of them where they fit. TN_NOMEM. */
-tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, nn_smo **out);
+tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, bool jumping, nn_smo **out);
 void nn_smo_destroy(tn_ctx *ctx, nn_smo *smo);
 
 /* Sequential minimal optimisation with the second-order working set of Fan, Chen and Lin 2005 (WSS 2). alpha
  * has room for problem->count. The result does not depend on the size of the cache. */
 nn_smo_result nn_smo_solve(nn_smo *smo, const nn_smo_problem *problem, double *alpha);
+
+/* The problem that was solved last with costs `factor` times as large, from its solution scaled alike, in
+ * which what was at a bound still is, and with the kernel values that are there. */
+nn_smo_result nn_smo_solve_scaled(nn_smo *smo, double factor, double *alpha);
 
 #endif

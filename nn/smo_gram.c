@@ -69,7 +69,7 @@ static tn_status fill_columns(tn_ctx *ctx, nn_gram *gram)
 
 tn_status nn_gram_create(tn_ctx *ctx, const nn_svm_data *data, nn_gram *out)
 {
-    *out = (nn_gram){.data = data};
+    *out = (nn_gram){.data = data, .loops = nn_smo_loops_for(ctx)};
     if (data->rows > INT_MAX)
         return tn_fail(ctx, TN_RANGE, "%zu rows; at most %d can be trained on", data->rows, INT_MAX);
     const size_t entries = data->start[data->rows];
@@ -91,8 +91,7 @@ static void dot_row(const nn_gram *gram, int i, double *dots)
         const size_t first = gram->start[gram->column[e]], end = gram->start[gram->column[e] + 1];
         const double x = data->entry[e].value, *value = gram->value + first;
         if (end - first == data->rows) { /* nothing left out: row numbers are not needed */
-            for (size_t j = 0; j < data->rows; j++)
-                dots[j] += x * value[j];
+            gram->loops->add_doubles(dots, value, x, (int)data->rows);
             continue;
         }
         for (size_t at = first; at < end; at++)
@@ -100,12 +99,31 @@ static void dot_row(const nn_gram *gram, int i, double *dots)
     }
 }
 
+/* Whether the numbers are one more each. */
+static bool follow(const int *index, int count)
+{
+    int other = 0;
+    for (int t = 1; t < count; t++)
+        other |= index[t] - index[0] - t;
+    return other == 0;
+}
+
 void nn_gram_row(const nn_gram *gram, int i, const int *index, int count, double *dots, double *out)
 {
     if (gram->matrix) {
         const double *row = gram->matrix + (size_t)i * gram->data->rows;
-        for (int t = 0; t < count; t++)
-            out[t] = row[index[t]];
+        /* Cross-validation sorts its rows so that many follow each other. */
+        enum { BLOCK = 32 };
+        for (int t = 0; t < count;) {
+            if (count - t >= BLOCK && follow(index + t, BLOCK)) {
+                memcpy(out + t, row + index[t], BLOCK * sizeof *out);
+                t += BLOCK;
+            } else {
+                const int end = count - t < BLOCK ? count : t + BLOCK;
+                for (; t < end; t++)
+                    out[t] = row[index[t]];
+            }
+        }
         return;
     }
     const nn_svm_kernel_params *k = &gram->kernel;

@@ -193,6 +193,41 @@ INLINE void add_body(double *sum, const float *k, double x, int n)
         sum[t] += x * (double)k[t];
 }
 
+INLINE void add_doubles_body(double *sum, const double *k, double x, int n)
+{
+    int t = 0;
+    for (; t + LANES <= n; t += LANES) {
+        vec s, a;
+        load(sum + t, &s);
+        load(k + t, &a);
+        s += a * x;
+        memcpy(sum + t, &s, sizeof s);
+    }
+    for (; t < n; t++)
+        sum[t] += x * k[t];
+}
+
+INLINE double dot_body(const double *a, const double *b, int n)
+{
+    vec sum[2];
+    double all = 0;
+    int t = 0;
+    memset(sum, 0, sizeof sum);
+    for (; t + 2 * LANES <= n; t += 2 * LANES)
+        for (int h = 0; h < 2; h++) {
+            vec x, y;
+            load(a + t + h * LANES, &x);
+            load(b + t + h * LANES, &y);
+            sum[h] += x * y;
+        }
+    sum[0] += sum[1];
+    for (int l = 0; l < LANES; l++)
+        all += sum[0][l];
+    for (; t < n; t++)
+        all += a[t] * b[t];
+    return all;
+}
+
 #define LOOPS(name, target)                                                                                  \
     target static int name##_update(double *v, const double *rise, const float *ki, const float *kj,         \
                                     double di, double dj, int n, double *top)                                \
@@ -212,7 +247,16 @@ INLINE void add_body(double *sum, const float *k, double x, int n)
     {                                                                                                        \
         add_body(sum, k, x, n);                                                                              \
     }                                                                                                        \
-    static const nn_smo_loops name##_loops = {name##_update, name##_steepest, name##_partner, name##_add}
+    target static void name##_add_doubles(double *sum, const double *k, double x, int n)                     \
+    {                                                                                                        \
+        add_doubles_body(sum, k, x, n);                                                                      \
+    }                                                                                                        \
+    target static double name##_dot(const double *a, const double *b, int n)                                 \
+    {                                                                                                        \
+        return dot_body(a, b, n);                                                                            \
+    }                                                                                                        \
+    static const nn_smo_loops name##_loops = {name##_update, name##_steepest,    name##_partner,             \
+                                              name##_add,    name##_add_doubles, name##_dot}
 
 LOOPS(generic, );
 #if defined(__x86_64__)

@@ -21,6 +21,10 @@ typedef struct nn_smo_loops {
                    double top, int n, double *bottom);
     /* sum[t] += x k[t]. */
     void (*add)(double *sum, const float *k, double x, int n);
+    /* Same with doubles. */
+    void (*add_doubles)(double *sum, const double *k, double x, int n);
+    /* The sum of a[t] b[t]. */
+    double (*dot)(const double *a, const double *b, int n);
 } nn_smo_loops;
 
 /* For the context's instruction set. */

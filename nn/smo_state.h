@@ -28,6 +28,10 @@ struct nn_smo {
     double *dots;              /* rows of the data set: scratch of nn_gram_row() */
     double *kernel;            /* room: same */
     nn_cache cache;            /* rows of kernel values */
+    int free_room;             /* how many free variables may step at once; 0: never */
+    int *free_of;              /* free_room: the variables */
+    double *factor;            /* free_room x free_room: Cholesky factor of their kernel values */
+    double *direction;         /* 2 x free_room: where they go */
 };
 
 static inline double nn_smo_cost(const nn_smo *s, int t)
@@ -46,5 +50,10 @@ void nn_smo_note_bound(nn_smo *s, int t, bool was_at_cost);
 
 /* The kernel values of variable t with [0, want). Good until the call after the next. */
 const float *nn_smo_row(nn_smo *s, int t, int want);
+
+/* Lets all free active variables go to the optimum that they have while the others stay, or until one of them
+ * meets its bound; then those that are left, and so on. The caller's `steepest` is out of date then. Returns
+ * the number of such steps. */
+int nn_smo_step_free(nn_smo *s);
 
 #endif

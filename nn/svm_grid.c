@@ -1,88 +1,151 @@
 /* Cross-validation of support vector machines, of one set of parameters or of a grid of them. */
+#include "nn/smo_loops.h"
 #include "nn/svm_train.h"
 
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Points of one kernel at work; a task is one of them and a fold. */
+enum { MOST_CHAIN = 32 };
+
+/* Points of one kernel at work. A task is a pair of classes, a fold that is held out, and a chain of rising
+ * costs: each problem begins where the one before it ended, with the same kernel values. */
 typedef struct validator {
-    nn_svm_job job;     /* data, classes, workers */
-    const int *fold;    /* rows */
-    int folds;          /* the largest + 1 */
-    const double *cost; /* of each point */
-    int *predicted;     /* rows: labels, or NULL */
-    int64_t *correct;   /* a task's: rows predicted right; -1: kernel values are not finite */
-    double *matrix;     /* rows x rows: kernel values of all points, or NULL where there is no room */
+    nn_svm_job job;            /* data, classes, workers */
+    const nn_smo_loops *loops; /* for the instruction set */
+    nn_svm_data data;          /* the caller's rows, sorted by class, then fold */
+    int *order;                /* rows: which of the caller's each one is */
+    int *fold;                 /* rows */
+    int folds;                 /* the largest + 1 */
+    int pairs;                 /* of classes */
+    const double *cost;        /* of each point, rising */
+    size_t count;              /* points */
+    signed char *vote;         /* points x pairs x rows: whether the row is of the pair's first class */
+    bool *finite;              /* points x pairs x folds: whether kernel values were */
+    int *present;              /* folds x classes: rows of each class that are trained on */
+    double *matrix;            /* rows x rows: kernel values of all points, or NULL where there is no room */
 } validator;
 
-/* ---- one fold -------------------------------------------------------------------------------------- */
+/* ---- one chain ------------------------------------------------------------------------------------- */
 
-/* Trains all pairs without the fold, into worker->coef, rho and present. */
-static bool train_fold(validator *v, nn_svm_worker *w, int held, double cost)
+static signed char *votes_of(const validator *v, size_t point, int pair)
 {
-    const nn_groups *g = &v->job.groups;
-    const int k = g->classes;
-    memset(w->coef, 0, v->job.data->rows * (size_t)(k - 1) * sizeof *w->coef);
-    memset(w->present, 0, (size_t)k * sizeof *w->present);
-    for (size_t i = 0; i < v->job.data->rows; i++)
-        w->present[g->class_of[i]] += v->fold[i] != held;
-    for (int a = 0, p = 0; a < k; a++)
-        for (int b = a + 1; b < k; b++, p++) {
-            if (!w->present[a] || !w->present[b])
-                continue;
-            int count;
-            const nn_smo_result result = nn_svm_solve_pair(&v->job, w, a, b, v->fold, held, cost, &count);
-            if (!result.finite)
-                return false;
-            w->rho[p] = result.rho;
-            for (int i = 0; i < count; i++)
-                w->coef[(size_t)w->row[i] * (size_t)(k - 1) + (size_t)(w->y[i] > 0 ? b - 1 : a)] =
-                    w->y[i] * w->alpha[i];
+    return v->vote + (point * (size_t)v->pairs + (size_t)pair) * v->job.data->rows;
+}
+
+/* Keeps y a of the problem's rows. */
+static void keep(nn_svm_worker *w, int count, size_t link, double rho)
+{
+    double *solution = w->solution + link * (size_t)count;
+    for (int i = 0; i < count; i++)
+        solution[i] = w->y[i] * w->alpha[i];
+    w->rho[link] = rho;
+}
+
+/* Solves the pair at `links` costs; returns the rows of the problem, and in *solved how many problems were
+ * solved before one had kernel values that are not finite. */
+static int solve_chain(const validator *v, nn_svm_worker *w, int a, int b, int held, const double *cost,
+                       size_t links, size_t *solved)
+{
+    int count;
+    nn_smo_result result = nn_svm_solve_pair(&v->job, w, a, b, v->fold, held, cost[0], &count);
+    for (*solved = 0; result.finite;) {
+        keep(w, count, (*solved)++, result.rho);
+        if (*solved == links)
+            break;
+        result = nn_smo_solve_scaled(w->smo, cost[*solved] / cost[*solved - 1], w->alpha);
+    }
+    return count;
+}
+
+/* Rows of a problem that follow each other in the data too. */
+typedef struct run {
+    int at, row, count; /* the first in the problem, the first in the data, how many */
+} run;
+
+/* Each class is one run without the fold, or two. */
+enum { MOST_RUNS = 4 };
+
+static int find_runs(const nn_svm_worker *w, int count, run *out)
+{
+    int runs = 0;
+    for (int i = 0; i < count; i++) {
+        if (i == 0 || w->row[i] != w->row[i - 1] + 1) {
+            assert(runs < MOST_RUNS);
+            out[runs++] = (run){.at = i, .row = w->row[i]};
         }
-    return true;
+        out[runs - 1].count++;
+    }
+    return runs;
 }
 
-/* Support vectors, class behind class, into worker->row. */
-static int list_vectors(const validator *v, nn_svm_worker *w)
+/* Decides the held rows with every solution of the chain. */
+static void decide(const validator *v, nn_svm_worker *w, int pair, int held, size_t first, size_t links,
+                   int count)
 {
-    const nn_groups *g = &v->job.groups;
-    const size_t others = (size_t)g->classes - 1;
-    int vectors = 0;
+    run list[MOST_RUNS];
+    const int runs = find_runs(w, count, list);
     for (size_t i = 0; i < v->job.data->rows; i++) {
-        const double *coef = w->coef + (size_t)g->row[i] * others;
-        bool any = false;
-        for (size_t o = 0; o < others; o++)
-            any |= coef[o] != 0;
-        if (any)
-            w->row[vectors++] = g->row[i];
+        if (v->fold[i] != held)
+            continue;
+        const double *row = v->matrix ? v->matrix + i * v->job.data->rows : NULL;
+        if (!row)
+            nn_gram_row(&v->job.gram, (int)i, w->row, count, w->dots, w->kernel);
+        for (size_t n = 0; n < links; n++) {
+            const double *solution = w->solution + n * (size_t)count;
+            double sum = 0;
+            for (int r = 0; r < runs; r++)
+                sum += v->loops->dot(solution + list[r].at, row ? row + list[r].row : w->kernel + list[r].at,
+                                     list[r].count);
+            votes_of(v, first + n, pair)[i] = sum - w->rho[n] > 0;
+        }
     }
-    return vectors;
 }
 
-/* The class of a row: decision values as in nn_svm_decide(), votes of the pairs that there are. */
-static int classify(const validator *v, nn_svm_worker *w, int row, int vectors)
+static void find_classes(int pair, int classes, int *a, int *b)
 {
-    const nn_groups *g = &v->job.groups;
-    const int k = g->classes, pairs = nn_svm_pair_count(k);
-    memset(w->decision, 0, (size_t)pairs * sizeof *w->decision);
-    nn_gram_row(&v->job.gram, row, w->row, vectors, w->dots, w->kernel);
-    for (int n = 0; n < vectors; n++) {
-        const double *coef = w->coef + (size_t)w->row[n] * (size_t)(k - 1), value = w->kernel[n];
-        const int c = g->class_of[w->row[n]];
-        for (int i = 0; i < c; i++)
-            w->decision[nn_svm_pair_index(k, i, c)] += coef[i] * value;
-        for (int j = c + 1; j < k; j++)
-            w->decision[nn_svm_pair_index(k, c, j)] += coef[j - 1] * value;
+    *a = 0;
+    for (int row = classes - 1; pair >= row; pair -= row--)
+        ++*a;
+    *b = *a + 1 + pair;
+}
+
+static void validate_chain(void *arg, int64_t task, int thread)
+{
+    validator *v = arg;
+    const int held = (int)(task % v->folds), pair = (int)(task / v->folds % v->pairs);
+    const size_t first = (size_t)(task / v->folds / v->pairs) * MOST_CHAIN, left = v->count - first,
+                 links = left < MOST_CHAIN ? left : MOST_CHAIN;
+    const int *present = v->present + (size_t)held * (size_t)v->job.groups.classes;
+    int a, b;
+    size_t solved = links;
+    find_classes(pair, v->job.groups.classes, &a, &b);
+    if (present[a] && present[b]) {
+        nn_svm_worker *w = nn_svm_job_worker(&v->job, thread);
+        const int count = solve_chain(v, w, a, b, held, v->cost + first, links, &solved);
+        decide(v, w, pair, held, first, solved, count);
     }
+    for (size_t n = 0; n < links; n++)
+        v->finite[((first + n) * (size_t)v->pairs + (size_t)pair) * (size_t)v->folds + (size_t)held] =
+            n < solved;
+}
+
+/* ---- votes ----------------------------------------------------------------------------------------- */
+
+/* The class of a row: most votes of the pairs that there are, of equals the first. */
+static int classify(const validator *v, size_t point, size_t row)
+{
+    const int k = v->job.groups.classes, *present = v->present + (size_t)v->fold[row] * (size_t)k;
     int winner = 0, most = -1;
     for (int c = 0; c < k; c++) {
         int votes = 0;
         for (int o = 0; o < k; o++) {
-            if (o == c || !w->present[o])
+            if (o == c || !present[o] || !present[c])
                 continue;
             const int p = c < o ? nn_svm_pair_index(k, c, o) : nn_svm_pair_index(k, o, c);
-            votes += (w->decision[p] - w->rho[p] > 0) == (c < o);
+            votes += votes_of(v, point, p)[row] == (c < o);
         }
-        if (w->present[c] && votes > most) {
+        if (present[c] && votes > most) {
             winner = c;
             most = votes;
         }
@@ -90,26 +153,22 @@ static int classify(const validator *v, nn_svm_worker *w, int row, int vectors)
     return winner;
 }
 
-static void validate_fold(void *arg, int64_t task, int thread)
+/* Rows that are predicted right, and `predicted` (rows) unless that is NULL; -1: kernel values are not
+ * finite. */
+static int64_t count_correct(const validator *v, size_t point, int *predicted)
 {
-    validator *v = arg;
-    const nn_groups *g = &v->job.groups;
-    const int held = (int)(task % v->folds);
-    nn_svm_worker *w = nn_svm_job_worker(&v->job, thread);
-    v->correct[task] = -1;
-    if (!train_fold(v, w, held, v->cost[task / v->folds]))
-        return;
-    const int vectors = list_vectors(v, w);
+    const size_t tasks = (size_t)v->pairs * (size_t)v->folds;
     int64_t correct = 0;
+    for (size_t i = 0; i < tasks; i++)
+        if (!v->finite[point * tasks + i])
+            return -1;
     for (size_t i = 0; i < v->job.data->rows; i++) {
-        if (v->fold[i] != held)
-            continue;
-        const int c = classify(v, w, (int)i, vectors);
-        correct += c == g->class_of[i];
-        if (v->predicted)
-            v->predicted[i] = g->label[c];
+        const int c = classify(v, point, i);
+        correct += c == v->job.groups.class_of[i];
+        if (predicted)
+            predicted[v->order[i]] = v->job.groups.label[c];
     }
-    v->correct[task] = correct;
+    return correct;
 }
 
 /* ---- all folds ------------------------------------------------------------------------------------- */
@@ -129,19 +188,100 @@ static tn_status check_folds(tn_ctx *ctx, const int *fold, size_t rows, int *fol
     return differ ? TN_OK : tn_fail(ctx, TN_RANGE, "one fold holds every row: nothing is left to train on");
 }
 
+static tn_status make_votes(tn_ctx *ctx, size_t points, validator *v)
+{
+    const size_t rows = v->job.data->rows, k = (size_t)v->job.groups.classes;
+    size_t machines, votes, tasks;
+    if (!tn_mul_size(points, (size_t)v->pairs, &machines) || !tn_mul_size(machines, rows, &votes) ||
+        !tn_mul_size(machines, (size_t)v->folds, &tasks) || tasks > INT64_MAX)
+        return tn_fail(ctx, TN_RANGE, "%zu points with %d folds and %d pairs are too many", points, v->folds,
+                       v->pairs);
+    v->vote = tn_alloc(ctx, votes, sizeof *v->vote);
+    v->finite = tn_alloc(ctx, tasks, sizeof *v->finite);
+    v->present = tn_alloc(ctx, (size_t)v->folds * k, sizeof *v->present);
+    if (!v->vote || !v->finite || !v->present)
+        return TN_NOMEM;
+    const nn_groups *g = &v->job.groups;
+    for (size_t f = 0; f < (size_t)v->folds; f++)
+        for (size_t c = 0; c < k; c++)
+            v->present[f * k + c] = g->first[c + 1] - g->first[c];
+    for (size_t i = 0; i < rows; i++)
+        v->present[(size_t)v->fold[i] * k + (size_t)g->class_of[i]]--;
+    return TN_OK;
+}
+
+static int64_t count_tasks(const validator *v, size_t points)
+{
+    return (int64_t)((points + MOST_CHAIN - 1) / MOST_CHAIN) * v->pairs * v->folds;
+}
+
+/* The rows by class, then fold, as the caller has them within: the rows of every problem are then long runs.
+ * `next` has room for all folds and one more. */
+static void sort_rows(const nn_groups *g, const int *fold, int folds, int *next, int *order)
+{
+    for (int c = 0; c < g->classes; c++) {
+        memset(next, 0, ((size_t)folds + 1) * sizeof *next);
+        for (int i = g->first[c]; i < g->first[c + 1]; i++)
+            next[fold[g->row[i]] + 1]++;
+        next[0] = g->first[c];
+        for (int f = 0; f < folds; f++)
+            next[f + 1] += next[f];
+        for (int i = g->first[c]; i < g->first[c + 1]; i++)
+            order[next[fold[g->row[i]]]++] = g->row[i];
+    }
+}
+
+static tn_status copy_rows(tn_ctx *ctx, const nn_svm_data *data, const int *fold, validator *v)
+{
+    nn_svm_data *out = &v->data;
+    out->label = tn_alloc(ctx, data->rows, sizeof *out->label);
+    out->start = tn_alloc(ctx, data->rows + 1, sizeof *out->start);
+    out->entry = tn_alloc(ctx, data->start[data->rows], sizeof *out->entry);
+    v->fold = tn_alloc(ctx, data->rows, sizeof *v->fold);
+    if (!out->label || !out->start || !out->entry || !v->fold)
+        return TN_NOMEM;
+    out->max_index = data->max_index;
+    size_t used = 0;
+    for (; out->rows < data->rows; out->rows++) {
+        const size_t from = (size_t)v->order[out->rows];
+        const nn_svm_vector x = nn_svm_row(data, from);
+        out->label[out->rows] = data->label[from];
+        out->start[out->rows] = used;
+        v->fold[out->rows] = fold[from];
+        for (size_t e = 0; e < x.count; e++)
+            out->entry[used++] = x.entry[e];
+    }
+    out->start[out->rows] = used;
+    return TN_OK;
+}
+
+static tn_status take_rows(tn_ctx *ctx, const nn_svm_data *data, const int *fold, validator *v)
+{
+    nn_groups groups = {0};
+    TN_TRY(check_folds(ctx, fold, data->rows, &v->folds));
+    v->order = tn_alloc(ctx, data->rows, sizeof *v->order);
+    int *next = tn_alloc(ctx, (size_t)v->folds + 1, sizeof *next);
+    tn_status status = v->order && next ? nn_svm_group(ctx, data, &groups) : TN_NOMEM;
+    if (status == TN_OK) {
+        sort_rows(&groups, fold, v->folds, next, v->order);
+        status = copy_rows(ctx, data, fold, v);
+    }
+    tn_free(ctx, next);
+    nn_svm_groups_free(ctx, &groups);
+    return status;
+}
+
 /* Everything for up to `points` points of one kernel at a time. */
 static tn_status validator_create(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params,
                                   const int *fold, size_t points, validator *v)
 {
-    *v = (validator){.fold = fold};
-    TN_TRY(nn_svm_job_create(ctx, data, params, &v->job));
-    TN_TRY(check_folds(ctx, fold, data->rows, &v->folds));
-    size_t tasks, cells, bytes, cache = params->cache_bytes;
-    if (!tn_mul_size(points, (size_t)v->folds, &tasks) || tasks > INT64_MAX / sizeof *v->correct)
-        return tn_fail(ctx, TN_RANGE, "%zu points with %d folds are too many", points, v->folds);
-    v->correct = tn_alloc(ctx, tasks, sizeof *v->correct);
-    if (!v->correct)
-        return TN_NOMEM;
+    *v = (validator){.loops = nn_smo_loops_for(ctx)};
+    TN_TRY(nn_svm_check(ctx, data, params));
+    TN_TRY(take_rows(ctx, data, fold, v));
+    TN_TRY(nn_svm_job_create(ctx, &v->data, params, &v->job));
+    v->pairs = nn_svm_pair_count(v->job.groups.classes);
+    TN_TRY(make_votes(ctx, points, v));
+    size_t cells, bytes, cache = params->cache_bytes;
     /* The matrix of kernel values, where three quarters of the memory hold it, serves all points and folds.
      */
     if (tn_mul_size(data->rows, data->rows, &cells) && tn_mul_size(cells, sizeof *v->matrix, &bytes) &&
@@ -151,14 +291,20 @@ static tn_status validator_create(tn_ctx *ctx, const nn_svm_data *data, const nn
             return TN_NOMEM;
         cache -= bytes;
     }
-    return nn_svm_job_hire(ctx, &v->job, (int64_t)tasks, cache, true);
+    return nn_svm_job_hire(ctx, &v->job, count_tasks(v, points), cache,
+                           points < MOST_CHAIN ? points : MOST_CHAIN);
 }
 
 static void validator_free(tn_ctx *ctx, validator *v)
 {
     v->job.gram.matrix = NULL;
     nn_svm_job_free(ctx, &v->job);
-    tn_free(ctx, v->correct);
+    nn_svm_data_free(ctx, &v->data);
+    tn_free(ctx, v->order);
+    tn_free(ctx, v->fold);
+    tn_free(ctx, v->vote);
+    tn_free(ctx, v->finite);
+    tn_free(ctx, v->present);
     tn_free(ctx, v->matrix);
 }
 
@@ -174,30 +320,19 @@ static void fill_rows(void *arg, int64_t task, int thread)
         nn_gram_row(&v->job.gram, i, w->row, rows, w->dots, v->matrix + (size_t)i * (size_t)rows);
 }
 
-/* Sets `correct` of each task of these costs. */
+/* Votes of all points with these costs, rising. */
 static void validate(tn_ctx *ctx, validator *v, const nn_svm_kernel_params *kernel, const double *cost,
                      size_t count)
 {
     v->job.gram.kernel = *kernel;
     v->job.gram.matrix = NULL;
     v->cost = cost;
+    v->count = count;
     if (v->matrix) {
         nn_svm_job_run(ctx, &v->job, v->job.worker_count, fill_rows, v);
         v->job.gram.matrix = v->matrix;
     }
-    nn_svm_job_run(ctx, &v->job, (int64_t)count * v->folds, validate_fold, v);
-}
-
-static int64_t sum_correct(const validator *v, size_t point)
-{
-    int64_t sum = 0;
-    for (int f = 0; f < v->folds; f++) {
-        const int64_t correct = v->correct[point * (size_t)v->folds + (size_t)f];
-        if (correct < 0)
-            return -1;
-        sum += correct;
-    }
-    return sum;
+    nn_svm_job_run(ctx, &v->job, count_tasks(v, count), validate_chain, v);
 }
 
 tn_status nn_svm_cross_validate(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params,
@@ -207,9 +342,8 @@ tn_status nn_svm_cross_validate(tn_ctx *ctx, const nn_svm_data *data, const nn_s
     tn_status status = validator_create(ctx, data, params, fold, 1, &v);
     if (status == TN_OK) {
         const nn_svm_kernel_params kernel = v.job.gram.kernel;
-        v.predicted = predicted;
         validate(ctx, &v, &kernel, &params->cost, 1);
-        status = sum_correct(&v, 0) >= 0 ? TN_OK : nn_svm_overflow(ctx);
+        status = count_correct(&v, 0, predicted) >= 0 ? TN_OK : nn_svm_overflow(ctx);
     }
     validator_free(ctx, &v);
     return status;
@@ -258,23 +392,37 @@ static tn_status check_points(tn_ctx *ctx, const nn_svm_data *data, const nn_svm
     return TN_OK;
 }
 
+/* A point of the kernel at hand. */
+typedef struct link {
+    double cost;  /* of it */
+    size_t place; /* among all points */
+} link;
+
+static int by_cost(const void *a, const void *b)
+{
+    const link *x = a, *y = b;
+    return x->cost != y->cost ? (x->cost > y->cost) - (x->cost < y->cost)
+                              : (x->place > y->place) - (x->place < y->place);
+}
+
 /* Validates the points that have the kernel of points[from] and returns how many these are; `cost` and
- * `place` have room for all. */
+ * `links` have room for all. */
 static size_t validate_like(tn_ctx *ctx, validator *v, nn_svm_point *points, size_t count, size_t from,
-                            double *cost, size_t *place)
+                            double *cost, link *links)
 {
     const nn_svm_kernel_params kernel = kernel_of(v->job.data, v->job.params, &points[from]);
     size_t n = 0;
     for (size_t i = from; i < count; i++) {
         const nn_svm_kernel_params other = kernel_of(v->job.data, v->job.params, &points[i]);
-        if (same_kernel(&kernel, &other)) {
-            cost[n] = points[i].cost;
-            place[n++] = i;
-        }
+        if (same_kernel(&kernel, &other))
+            links[n++] = (link){points[i].cost, i};
     }
+    qsort(links, n, sizeof *links, by_cost);
+    for (size_t i = 0; i < n; i++)
+        cost[i] = links[i].cost;
     validate(ctx, v, &kernel, cost, n);
     for (size_t i = 0; i < n; i++)
-        points[place[i]].correct = sum_correct(v, i);
+        points[links[i].place].correct = count_correct(v, i, NULL);
     return n;
 }
 
@@ -286,8 +434,8 @@ tn_status nn_svm_grid(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params 
     validator v;
     tn_status status = validator_create(ctx, data, params, fold, count, &v);
     double *cost = tn_alloc(ctx, count, sizeof *cost);
-    size_t *place = tn_alloc(ctx, count, sizeof *place);
-    if (status == TN_OK && (!cost || !place))
+    link *links = tn_alloc(ctx, count, sizeof *links);
+    if (status == TN_OK && (!cost || !links))
         status = TN_NOMEM;
     if (status == TN_OK) {
         for (size_t i = 0; i < count; i++)
@@ -296,7 +444,7 @@ tn_status nn_svm_grid(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params 
         for (size_t i = 0; i < count; i++) {
             if (points[i].correct != NOT_YET)
                 continue;
-            done += validate_like(ctx, &v, points, count, i, cost, place);
+            done += validate_like(ctx, &v, points, count, i, cost, links);
             if (params->progress)
                 params->progress(params->progress_arg, done, count);
         }
@@ -307,7 +455,7 @@ tn_status nn_svm_grid(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params 
         if (points[*best].correct < 0)
             status = nn_svm_overflow(ctx);
     }
-    tn_free(ctx, place);
+    tn_free(ctx, links);
     tn_free(ctx, cost);
     validator_free(ctx, &v);
     return status;

@@ -236,10 +236,8 @@ void nn_svm_job_free(tn_ctx *ctx, nn_svm_job *job)
         tn_free(ctx, w->row);
         tn_free(ctx, w->y);
         tn_free(ctx, w->alpha);
-        tn_free(ctx, w->coef);
+        tn_free(ctx, w->solution);
         tn_free(ctx, w->rho);
-        tn_free(ctx, w->decision);
-        tn_free(ctx, w->present);
         tn_free(ctx, w->dots);
         tn_free(ctx, w->kernel);
     }
@@ -250,15 +248,14 @@ void nn_svm_job_free(tn_ctx *ctx, nn_svm_job *job)
     nn_gram_free(ctx, &job->gram);
 }
 
-static tn_status make_worker(tn_ctx *ctx, const nn_svm_job *job, size_t cache_bytes, bool predicting,
+static tn_status make_worker(tn_ctx *ctx, const nn_svm_job *job, size_t cache_bytes, size_t chain,
                              nn_svm_worker *w)
 {
-    const size_t n = job->data->rows, room = (size_t)job->groups.largest, k = (size_t)job->groups.classes,
-                 pairs = k * (k - 1) / 2;
-    size_t coefs;
-    if (!tn_mul_size(n, k - 1, &coefs))
-        return tn_fail(ctx, TN_NOMEM, "no memory for %zu rows of %zu coefficients", n, k - 1);
-    TN_TRY(nn_smo_create(ctx, job->groups.largest, n, cache_bytes, &w->smo));
+    const size_t n = job->data->rows, room = (size_t)job->groups.largest;
+    size_t numbers;
+    if (!tn_mul_size(room, chain, &numbers))
+        return tn_fail(ctx, TN_NOMEM, "no memory for %zu solutions of %zu rows", chain, room);
+    TN_TRY(nn_smo_create(ctx, job->groups.largest, n, cache_bytes, chain > 0, &w->smo));
     w->row = tn_alloc(ctx, n, sizeof *w->row);
     w->y = tn_alloc(ctx, room, sizeof *w->y);
     w->alpha = tn_alloc(ctx, room, sizeof *w->alpha);
@@ -266,16 +263,14 @@ static tn_status make_worker(tn_ctx *ctx, const nn_svm_job *job, size_t cache_by
     w->kernel = tn_alloc(ctx, n, sizeof *w->kernel);
     if (!w->row || !w->y || !w->alpha || !w->dots || !w->kernel)
         return TN_NOMEM;
-    if (!predicting)
+    if (chain == 0)
         return TN_OK;
-    w->coef = tn_alloc(ctx, coefs, sizeof *w->coef);
-    w->rho = tn_alloc(ctx, pairs, sizeof *w->rho);
-    w->decision = tn_alloc(ctx, pairs, sizeof *w->decision);
-    w->present = tn_alloc(ctx, k, sizeof *w->present);
-    return w->coef && w->rho && w->decision && w->present ? TN_OK : TN_NOMEM;
+    w->solution = tn_alloc(ctx, numbers, sizeof *w->solution);
+    w->rho = tn_alloc(ctx, chain, sizeof *w->rho);
+    return w->solution && w->rho ? TN_OK : TN_NOMEM;
 }
 
-tn_status nn_svm_job_hire(tn_ctx *ctx, nn_svm_job *job, int64_t tasks, size_t cache_bytes, bool predicting)
+tn_status nn_svm_job_hire(tn_ctx *ctx, nn_svm_job *job, int64_t tasks, size_t cache_bytes, size_t chain)
 {
     const int threads = tn_threads(ctx);
     job->worker_count = tasks < threads ? (int)tasks : threads;
@@ -284,7 +279,7 @@ tn_status nn_svm_job_hire(tn_ctx *ctx, nn_svm_job *job, int64_t tasks, size_t ca
     if (!job->worker || !job->worker_of)
         return TN_NOMEM;
     for (int i = 0; i < job->worker_count; i++)
-        TN_TRY(make_worker(ctx, job, cache_bytes / (size_t)job->worker_count, predicting, &job->worker[i]));
+        TN_TRY(make_worker(ctx, job, cache_bytes / (size_t)job->worker_count, chain, &job->worker[i]));
     return TN_OK;
 }
 
@@ -329,6 +324,7 @@ nn_smo_result nn_svm_solve_pair(const nn_svm_job *job, nn_svm_worker *w, int a, 
                                     .count = n,
                                     .cost = {cost * job->weight[a], cost * job->weight[b]},
                                     .tolerance = job->params->tolerance,
-                                    .shrinking = job->params->shrinking};
+                                    .shrinking = job->params->shrinking,
+                                    .jumping = w->solution != NULL};
     return nn_smo_solve(w->smo, &problem, w->alpha);
 }

@@ -119,7 +119,7 @@ static tn_status prepare(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_para
         }
     if (params->probability)
         TN_TRY(prepare_sigmoids(ctx, t, numbers));
-    return nn_svm_job_hire(ctx, &t->job, (int64_t)t->pairs * t->parts, params->cache_bytes, false);
+    return nn_svm_job_hire(ctx, &t->job, (int64_t)t->pairs * t->parts, params->cache_bytes, 0);
 }
 
 /* ---- tasks ----------------------------------------------------------------------------------------- */

@@ -22,10 +22,8 @@ typedef struct nn_svm_worker {
     int *row;         /* rows of the problem at hand; later support vectors */
     signed char *y;   /* largest: their labels */
     double *alpha;    /* largest: their solution */
-    double *coef;     /* rows x (k - 1), as in nn_svm; NULL in nn_svm_train() */
-    double *rho;      /* pairs; same */
-    double *decision; /* pairs; same */
-    int *present;     /* k: training rows of each class; same */
+    double *solution; /* chain x largest: y a of the problem's rows at each cost; NULL without a chain */
+    double *rho;      /* chain; same */
     double *dots;     /* rows: scratch of nn_gram_row() */
     double *kernel;   /* rows: a kernel row */
 } nn_svm_worker;
@@ -56,9 +54,9 @@ tn_status nn_svm_job_create(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_p
                             nn_svm_job *out);
 void nn_svm_job_free(tn_ctx *ctx, nn_svm_job *job);
 
-/* Makes workers for up to `tasks` tasks at once, their row caches of cache_bytes together; `predicting` gives
- * them what cross-validation needs. */
-tn_status nn_svm_job_hire(tn_ctx *ctx, nn_svm_job *job, int64_t tasks, size_t cache_bytes, bool predicting);
+/* Makes workers for up to `tasks` tasks at once, their row caches of cache_bytes together. `chain` is how
+ * many costs cross-validation solves a problem for in one task, and lets its solvers jump; 0: none. */
+tn_status nn_svm_job_hire(tn_ctx *ctx, nn_svm_job *job, int64_t tasks, size_t cache_bytes, size_t chain);
 
 /* tn_parallel() for at most as many tasks as workers were hired for. The tasks get their workers from
  * nn_svm_job_worker(). */
