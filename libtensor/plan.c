@@ -245,20 +245,47 @@ void tn_plan_refresh(tn_plan *plan)
         refresh_step(plan, plan->steps[s]);
 }
 
+static void run_step(const tn_plan *plan, plan_step *p)
+{
+    enter(plan, p, 0);
+    if (plan->training)
+        refresh_step(plan, p);
+    p->step.node->op->forward(&p->step);
+}
+
 void tn_plan_forward(tn_plan *plan)
 {
     double begin = now();
     for (int s = 0; s < plan->step_count; s++) {
         plan_step *p = plan->steps[s];
-        enter(plan, p, 0);
-        if (plan->training)
-            refresh_step(plan, p);
-        p->step.node->op->forward(&p->step);
+        run_step(plan, p);
         const double end = now();
         p->step.forward_seconds += end - begin;
         p->step.runs++;
         begin = end;
     }
+}
+
+/* Outputs lie without gaps, whatever the order of their axes. */
+static bool is_finite(const tn_tensor *t)
+{
+    const int64_t n = tn_numel(t);
+    for (int64_t i = 0; t->data && i < n; i++)
+        if (!isfinite(t->data[i]))
+            return false;
+    return true;
+}
+
+int tn_plan_find_not_finite(tn_plan *plan)
+{
+    for (int s = 0; s < plan->step_count; s++) {
+        const plan_step *p = plan->steps[s];
+        run_step(plan, plan->steps[s]);
+        for (int o = 0; o < p->step.node->op->outputs; o++)
+            if (!is_finite(&p->step.out[o]))
+                return s;
+    }
+    return -1;
 }
 
 typedef struct sum_job {

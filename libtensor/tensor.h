@@ -329,6 +329,11 @@ void tn_plan_seed(tn_plan *plan, uint64_t seed, uint64_t run, uint64_t first_sam
 void tn_plan_forward(tn_plan *plan);
 void tn_plan_backward(tn_plan *plan); /* training plans, after forward; overwrites every gradient */
 
+/* Runs forward step by step, and returns the first step, for tn_plan_step(), that writes a value that is no
+ * finite number; -1 where all are finite. What runs update (batch norm's running statistics) is updated once
+ * more. */
+int tn_plan_find_not_finite(tn_plan *plan);
+
 /* Packs the weights again after parameters changed. Training plans do so in every forward. */
 void tn_plan_refresh(tn_plan *plan);
 

@@ -3,6 +3,7 @@
 #include "tests/common/network.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -195,6 +196,36 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The first layer whose numbers leave the range, in order of the graph, and none where all are finite. */
+static void the_first_step_that_is_not_finite(void **state)
+{
+    (void)state;
+    static const char *const layer[] = {"conv1", "layer2.0.conv2", "fc"};
+    for (int training = 0; training < 2; training++)
+        for (size_t i = 0; i < sizeof layer / sizeof *layer; i++) {
+            net n = net_open_residual(2);
+            tn_plan *plan = training ? net_training(&n, "logits", SIZE(2, 3, 4, 16, 16), 5)
+                                     : net_inference(&n, SIZE(2, 3, 4, 16, 16), 5);
+            net_randomise_x(plan);
+            tn_plan_forward(plan);
+            float *before = net_value(plan, "logits");
+            assert_int_equal(tn_plan_find_not_finite(plan), -1);
+            net_assert_same_bits(before, net_value(plan, "logits"), 2 * 5);
+            char name[64];
+            snprintf(name, sizeof name, "%s.weight", layer[i]);
+            const tn_tensor weight = tn_value(tn_find(n.graph, name));
+            assert_non_null(weight.data);
+            for (int64_t k = 0; k < tn_numel(&weight); k++)
+                weight.data[k] = 3e38f;
+            tn_plan_refresh(plan);
+            const int found = tn_plan_find_not_finite(plan);
+            assert_true(found >= 0);
+            assert_string_equal(tn_plan_step(plan, found).name, layer[i]);
+            tn_plan_destroy(plan);
+            net_close(&n);
+        }
 }
 
 static void profile_sums_runs_up(void **state)
@@ -467,6 +498,7 @@ int main(void)
         cmocka_unit_test(masks_depend_on_seed_step_and_sample_only),
         cmocka_unit_test(everything_in_the_slab_is_aligned),
         cmocka_unit_test(views_are_what_tensor_h_says),
+        cmocka_unit_test(the_first_step_that_is_not_finite),
         cmocka_unit_test(profile_sums_runs_up),
         cmocka_unit_test(buffers_share_memory_and_nothing_shows),
         cmocka_unit_test(canaries_tell_who_wrote_past_the_end),
