@@ -31,6 +31,11 @@ bool nn_below(const char *name, const char *prefix);
 /* Where the first NaN or infinity is; -1 where there is none. */
 int64_t nn_first_not_finite(const float *x, int64_t n);
 
+/* TN_RANGE for a loss that is not finite in the plan's last run, `when` being "step 18": the message names
+ * the first parameter that is not, else the input, else the first layer, in order of the graph, that gives
+ * such values. */
+tn_status nn_blame(tn_graph *graph, tn_plan *plan, const char *when, double loss);
+
 /* Whether the file is of that kind, by its metadata, else by its tensors. TN_SHAPE says what it is. */
 tn_status nn_check_kind(tn_ctx *ctx, const wt_file *file, nn_kind kind);
 

@@ -444,8 +444,9 @@ wt_tensor nn_optimizer_moment(const nn_optimizer *optimizer, int i, char *name, 
 float *nn_optimizer_values(nn_optimizer *optimizer, int i);
 
 /* Forward, backward and update of a training plan whose inputs are written; *out is the loss before the
- * update. TN_RANGE where the loss or a gradient is not finite: the message names the step and the first
- * parameter or input that is to blame, and the parameters are as before the step. */
+ * update. TN_RANGE where the loss or a gradient is not finite: the message names the step and what is to
+ * blame, the first parameter, else the input, else the first layer that is not finite; the parameters are as
+ * before the step. */
 tn_status nn_train_step(tn_graph *graph, tn_plan *plan, const tn_var *loss, nn_optimizer *optimizer,
                         double rate, int64_t step, double *out);
 

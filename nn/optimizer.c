@@ -262,36 +262,16 @@ tn_status nn_optimizer_step(nn_optimizer *o, const tn_plan *plan, double rate, i
 
 /* ---- one step of training -------------------------------------------------------------------------- */
 
-/* Why a loss is not finite: the first parameter that is not, else what the network was fed. */
-static tn_status blame(tn_graph *graph, const tn_plan *plan, int64_t step, double loss)
-{
-    static const char *const seen[] = {"features", "clip", "sequence", "class_weights"};
-    tn_ctx *ctx = tn_graph_ctx(graph);
-    char where[NN_NAME + 64] = "all weights and inputs are finite, so that an activation overflowed";
-    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
-        const tn_var *var = tn_find(graph, seen[i]);
-        const tn_tensor t = var ? tn_plan_value(plan, var) : (tn_tensor){0};
-        if (t.data && nn_first_not_finite(t.data, tn_numel(&t)) >= 0)
-            snprintf(where, sizeof where, "\"%s\" is not", seen[i]);
-    }
-    for (int i = tn_param_count(graph) - 1; i >= 0; i--) {
-        const tn_var *param = tn_param_at(graph, i);
-        const tn_tensor shape = tn_view(NULL, tn_var_rank(param), tn_var_size(param));
-        const int64_t at = nn_first_not_finite(tn_value_const(param), tn_numel(&shape));
-        if (at >= 0)
-            snprintf(where, sizeof where, "element %lld of %s is not", (long long)at, tn_var_name(param));
-    }
-    return tn_fail(ctx, TN_RANGE, "step %lld: the loss is %g, not a finite number: %s", (long long)step, loss,
-                   where);
-}
-
 tn_status nn_train_step(tn_graph *graph, tn_plan *plan, const tn_var *loss, nn_optimizer *optimizer,
                         double rate, int64_t step, double *out)
 {
     tn_plan_forward(plan);
     *out = (double)tn_plan_value(plan, loss).data[0];
-    if (!isfinite(*out))
-        return blame(graph, plan, step, *out);
+    if (!isfinite(*out)) {
+        char when[32];
+        snprintf(when, sizeof when, "step %lld", (long long)step);
+        return nn_blame(graph, plan, when, *out);
+    }
     tn_plan_backward(plan);
     return nn_optimizer_step(optimizer, plan, rate, step, NULL);
 }

@@ -2,6 +2,7 @@
 #include "nn/train.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* ---- making ---------------------------------------------------------------------------------------- */
 
@@ -131,10 +132,11 @@ static tn_status run_validation(nn_trainer *t, const nn_clips *clips, nn_order *
         TN_TRY(nn_batch_fill(t, &t->val, clips, clip, rows, 0));
         tn_plan_forward(t->val.plan);
         const double loss = (double)tn_plan_value(t->val.plan, t->loss).data[0];
-        if (!isfinite(loss))
-            return tn_fail(t->ctx, TN_RANGE,
-                           "validation after step %lld: the loss is %g, not a finite number",
-                           (long long)t->step, loss);
+        if (!isfinite(loss)) {
+            char when[64];
+            snprintf(when, sizeof when, "validation after step %lld", (long long)t->step);
+            return nn_blame(t->graph, t->val.plan, when, loss);
+        }
         nn_tally_add(t, tally, t->val.plan, clips, clip, rows, false, loss);
     }
     return TN_OK;

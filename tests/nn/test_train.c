@@ -446,6 +446,50 @@ static void a_loss_that_is_no_number_stops(void **state)
     free(path);
 }
 
+/* Weights and inputs are finite, but a layer overflows: it is named, and nothing behind it. */
+static void a_layer_that_overflows_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        nn_kind kind;
+        const char *param, *part;
+    } cases[] = {
+        {NN_AUDIO, "dense2.weight", "step 1: the loss is "},
+        {NN_AUDIO, "dense2.weight", "what dense2 (linear) gives is not, of finite weights and inputs"},
+        {NN_AUDIO, "dense1.weight", "what dense1 (linear) gives"},
+        {NN_VIDEO, "layer2.0.conv2.weight", "what layer2.0.conv2 (conv3d) gives"},
+        {NN_VIDEO, "conv1.weight", "what conv1 (conv3d) gives"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nn_train_options options = run_options();
+        run r;
+        run_make(&r, 2, cases[i].kind, 0, &options);
+        tn_var *param = tn_find(r.graph, cases[i].param);
+        assert_non_null(param);
+        const tn_tensor value = tn_value(param);
+        for (int64_t k = 0; k < tn_numel(&value); k++)
+            value.data[k] = 3e38f;
+        refuses(&r, NULL, TN_RANGE, cases[i].part);
+        assert_int_equal(nn_trainer_progress(r.trainer).step, 0);
+        run_destroy(&r);
+    }
+}
+
+/* In validation, too. */
+static void a_layer_that_overflows_in_validation(void **state)
+{
+    (void)state;
+    nn_train_options options = run_options();
+    options.optimizer = nn_optimizer_defaults(NN_SGD);
+    options.optimizer.momentum = 0;
+    options.schedule.rate = 1e38;
+    options.batch = CLIPS;
+    run r;
+    run_make(&r, 2, NN_AUDIO, 0, &options);
+    refuses(&r, &r.clips, TN_RANGE, "validation after step 1: the loss is ");
+    run_destroy(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +507,8 @@ int main(void)
         cmocka_unit_test(class_weights_count),
         cmocka_unit_test(bad_clips_are_refused),
         cmocka_unit_test(a_loss_that_is_no_number_stops),
+        cmocka_unit_test(a_layer_that_overflows_is_named),
+        cmocka_unit_test(a_layer_that_overflows_in_validation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
