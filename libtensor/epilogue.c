@@ -6,7 +6,7 @@
 bool tn_absorb_epilogue(tn_step *step, const tn_node *next, int slot)
 {
     tn_epilogue *e = &step->epilogue;
-    if (e->relu)
+    if (e->relu || step->training)
         return false;
     if (next->op == &tn_op_batch_norm && slot == 0 && !e->batch_norm && !e->add)
         e->batch_norm = next;

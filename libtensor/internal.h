@@ -132,9 +132,9 @@ struct tn_op {
      * NULL. */
     void (*backward)(tn_step *step);
 
-    /* Inference: whether this step can compute `next`, which reads this step's output 0 as its input `slot`,
-     * in its own epilogue; sets step->epilogue (NULL: takes nothing). `residual` is next's other input or
-     * NULL. */
+    /* Whether this step can compute `next`, which reads this step's output 0 as its input `slot`, in its own
+     * epilogue; sets step->epilogue (NULL: takes nothing). In training, backward then gets the gradient of
+     * what the last of them gives, and reads that output too. */
     bool (*absorb)(tn_step *step, const tn_node *next, int slot);
 };
 
@@ -144,13 +144,18 @@ struct tn_op {
 
 /* ---- steps of a plan ------------------------------------------------------------------------------- */
 
-/* What an inference plan fused behind a product of matrices. */
+enum { TN_MAX_DROPOUTS = 2 };
+
+/* What a plan fused behind a product of matrices: in inference batch norm, a residual and ReLU, in training
+ * ReLU and the dropouts behind it. */
 typedef struct tn_epilogue {
-    const tn_node *batch_norm; /* folded into weights and bias, or NULL */
-    tn_tensor residual;        /* added before the ReLU; data NULL when there is none */
-    tn_var *residual_var;      /* whose value that is */
-    bool add;                  /* whether there is a residual */
-    bool relu;                 /* whether a ReLU ends it */
+    const tn_node *batch_norm;               /* folded into weights and bias, or NULL */
+    tn_tensor residual;                      /* added before the ReLU; data NULL when there is none */
+    tn_var *residual_var;                    /* whose value that is */
+    bool add;                                /* whether there is a residual */
+    bool relu;                               /* whether a ReLU ends it, in training before the dropouts */
+    const tn_node *dropout[TN_MAX_DROPOUTS]; /* in their order */
+    int dropouts;                            /* of them */
 } tn_epilogue;
 
 /* One op with everything that it needs to run. Callbacks of an op see nothing else. */
@@ -166,7 +171,7 @@ struct tn_step {
     tn_tensor din[TN_MAX_IN];   /* gradients to write; data NULL where none is wanted */
     tn_tensor dout[TN_MAX_OUT]; /* gradients of the outputs */
     bool want[TN_MAX_IN];       /* which gradients are wanted; known when prepare is called */
-    tn_epilogue epilogue;       /* inference only */
+    tn_epilogue epilogue;       /* nothing where the op has no absorb() */
 
     double flops;                /* forward; a multiply-add counts 2 */
     size_t packed_bytes;         /* weights in kernel order */
@@ -269,7 +274,8 @@ static inline int64_t tn_length(const tn_tensor *lengths, int64_t n, int64_t ste
     return length >= (float)steps ? steps : length > 0 ? (int64_t)length : 0;
 }
 
-/* absorb() of ops that end in a packed product: batch norm, then add, then ReLU, each at most once. */
+/* absorb() of ops that end in a packed product: in inference batch norm, then add, then ReLU, each at most
+ * once; in training nothing. */
 bool tn_absorb_epilogue(tn_step *step, const tn_node *next, int slot);
 
 /* What batch norm and bias come to behind a product with n columns: y = scale * product + shift. `bias` may
@@ -321,6 +327,9 @@ typedef struct tn_winograd {
     bool relu;
 } tn_winograd;
 
+/* That of a dropout node for row `sample` of a step's inputs. */
+tn_mask tn_dropout_mask(const tn_step *step, const tn_node *node, int64_t sample);
+
 struct tn_kernels {
     const char *name;
     int nr; /* columns of a packed panel */
@@ -350,6 +359,9 @@ struct tn_kernels {
     /* to = scale * from where the mask keeps it, else 0, for elements [first, first + count) of a sample;
      * `first` is a multiple of 4. to may be from. The same elements on every machine. */
     void (*dropout)(const tn_mask *mask, int64_t first, int64_t count, const float *from, float *to);
+
+    /* dx = scale[1] * (scale[0] * dy) where y is above 0, else 0. dx may be dy. */
+    void (*relu_gradient)(int64_t n, const float scale[2], const float *y, const float *dy, float *dx);
 
     /* Nothing but fused multiply-adds, `rounds` of each accumulator of a full tile; returns how many floating
      * point operations that was. `sink` gets 1 float, so that they are not left out. */

@@ -232,7 +232,9 @@ static tn_status take_in_what_follows(tn_plan *plan, int s)
     int at = s, slot = 0;
     while (!is_output(plan, p->out[0])) {
         const int reader = only_reader(plan, p->out[0], &slot);
-        if (reader < 0 || !can_be_taken_in(plan->steps[reader], slot) ||
+        /* The loss's gradient is the caller's and not to be worked on in place. */
+        if (reader < 0 || plan->steps[reader]->out[0] == plan->loss ||
+            !can_be_taken_in(plan->steps[reader], slot) ||
             !step->node->op->absorb(step, plan->steps[reader]->step.node, slot))
             break;
         plan_step *taken = plan->steps[reader];
@@ -310,10 +312,9 @@ tn_status plan_build(tn_plan *plan, const tn_input_shape *shapes, int shape_coun
     TN_TRY(mark_needed(plan));
     TN_TRY(check_parameters(plan));
     TN_TRY(add_steps(plan));
+    TN_TRY(fuse(plan));
     if (plan->training)
         mark_gradients(plan);
-    else
-        TN_TRY(fuse(plan));
     for (int s = 0; s < plan->step_count; s++)
         TN_TRY(plan->steps[s]->step.node->op->prepare(&plan->steps[s]->step));
     return TN_OK;

@@ -52,7 +52,7 @@ static void note_uses(tn_plan *plan)
             use(plan, p->step.epilogue.residual_var, s);
         for (int o = 0; o < op->outputs; o++) {
             use(plan, p->out[o], s);
-            if (p->backward && (op->keep_out >> o & 1))
+            if (p->backward && ((op->keep_out >> o & 1) || p->step.fused))
                 use(plan, p->out[o], backward_time(plan, s));
         }
     }

@@ -291,7 +291,7 @@ typedef struct tn_plan tn_plan;
 
 typedef enum tn_mode {
     TN_INFERENCE, /* batch norm folded; bias, residual and ReLU fused; dropout gone; weights packed once */
-    TN_TRAINING   /* every node as written, what backward needs is kept */
+    TN_TRAINING   /* what backward needs is kept; ReLU and dropouts behind a linear layer are fused */
 } tn_mode;
 
 /* The shape of one graph input. */

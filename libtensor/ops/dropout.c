@@ -30,12 +30,12 @@ static tn_status prepare(tn_step *step)
 }
 
 /* (w >> 8) * 2^-24 >= p is w >= 2^8 ceil(2^24 p) for whole numbers w. */
-static tn_mask get_mask(const tn_step *step, int64_t sample)
+tn_mask tn_dropout_mask(const tn_step *step, const tn_node *node, int64_t sample)
 {
-    const tn_dropout_attr *attr = step->node->attr;
+    const tn_dropout_attr *attr = node->attr;
     return (tn_mask){
         .key = step->seed,
-        .counter = {0, (uint32_t)step->node->id, (uint32_t)step->run,
+        .counter = {0, (uint32_t)node->id, (uint32_t)step->run,
                     (uint32_t)(step->first_sample + (uint64_t)sample)},
         .least = (uint32_t)ceil((double)attr->p * 0x1p24) << 8,
         .scale = 1.0f / (1.0f - attr->p),
@@ -56,7 +56,7 @@ static void dropout_task(void *arg, int64_t sample, int thread)
     const tn_tensor *x = &job->step->in[0];
     const int64_t elements = tn_numel(x) / x->size[0], begin = sample * elements;
     const int64_t count = attr->per_channel ? x->size[2] : elements;
-    const tn_mask mask = get_mask(job->step, sample);
+    const tn_mask mask = tn_dropout_mask(job->step, job->step->node, sample);
     for (int64_t at = begin; at < begin + elements; at += count)
         job->step->ctx->kernels->dropout(&mask, 0, count, job->from + at, job->to + at);
 }

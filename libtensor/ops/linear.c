@@ -56,13 +56,112 @@ static void pack(tn_step *step)
     tn_pack_b(kernels, s.in, s.out, step->in[WEIGHT].data, 1, s.in, scale, packed);
 }
 
+/* ---- training: ReLU and dropouts behind the product ------------------------------------------------ */
+
+/* Dropouts only behind a ReLU: what survived both is then what is above 0, so that backward needs no masks.
+ */
+static bool absorb(tn_step *step, const tn_node *next, int slot)
+{
+    tn_epilogue *e = &step->epilogue;
+    if (!step->training)
+        return tn_absorb_epilogue(step, next, slot);
+    if (next->op == &tn_op_relu && !e->relu)
+        return e->relu = true;
+    /* A row begins with a block of four random numbers. */
+    if (next->op != &tn_op_dropout || !e->relu || e->dropouts == TN_MAX_DROPOUTS || step->out[0].rank < 2 ||
+        get_shape(step).out % 4 != 0)
+        return false;
+    e->dropout[e->dropouts++] = next;
+    return true;
+}
+
+enum {
+    BLOCK = 112
+}; /* rows per task: what one pass leaves in the second-level cache, the next finds there */
+
+/* Drops in rows [begin, end) of the output, those of one sample at a time. */
+static void drop(const tn_step *step, const shape *s, const tn_node *node, int64_t begin, int64_t end)
+{
+    const tn_dropout_attr *attr = node->attr;
+    const int64_t together = s->rows / step->out[0].size[0]; /* rows of a sample */
+    for (int64_t row = begin; row < end;) {
+        const tn_mask mask = tn_dropout_mask(step, node, row / together);
+        const int64_t stop = attr->per_channel ? row + 1 : tn_min(end, (row / together + 1) * together);
+        float *y = step->out[0].data + row * s->out;
+        step->ctx->kernels->dropout(&mask, attr->per_channel ? 0 : row % together * s->out,
+                                    (stop - row) * s->out, y, y);
+        row = stop;
+    }
+}
+
+/* c = a times packed weights for rows [begin, end). */
+static void product(const tn_step *step, int64_t begin, int64_t end, int64_t n, int64_t k, const float *a,
+                    const float *packed, float *c, const float *bias, bool relu)
+{
+    const tn_kernels *kernels = step->ctx->kernels;
+    const float *rows = a + begin * k;
+    for (int64_t j = 0; j < n; j += kernels->nr) {
+        const float *panel = packed + j * k;
+        const tn_brgemm g = {.m = end - begin,
+                             .n = (int)tn_min(kernels->nr, n - j),
+                             .k = k,
+                             .batch = 1,
+                             .a = &rows,
+                             .b = &panel,
+                             .lda = k,
+                             .c = c + begin * n + j,
+                             .ldc = n,
+                             .bias = bias ? bias + j : NULL,
+                             .relu = relu};
+        kernels->brgemm(&g);
+    }
+}
+
+static void forward_task(void *arg, int64_t task, int thread)
+{
+    (void)thread;
+    const tn_step *step = arg;
+    const shape s = get_shape(step);
+    const int64_t begin = task * BLOCK, end = tn_min(begin + BLOCK, s.rows);
+    const float *packed = step->packed, *shift = packed + tn_packed_floats(step->ctx->kernels, s.in, s.out);
+    product(step, begin, end, s.out, s.in, step->in[X].data, packed, step->out[0].data, shift, true);
+    for (int i = 0; i < step->epilogue.dropouts; i++)
+        drop(step, &s, step->epilogue.dropout[i], begin, end);
+}
+
+static float dropout_scale(const tn_step *step, int i)
+{
+    return i < step->epilogue.dropouts ? tn_dropout_mask(step, step->epilogue.dropout[i], 0).scale : 1.0f;
+}
+
+/* Turns dy into the gradient of the product, in place, and then into dx. */
+static void backward_task(void *arg, int64_t task, int thread)
+{
+    (void)thread;
+    const tn_step *step = arg;
+    const shape s = get_shape(step);
+    const int64_t begin = task * BLOCK, end = tn_min(begin + BLOCK, s.rows);
+    float *dy = step->dout[0].data + begin * s.out;
+    const float scale[2] = {dropout_scale(step, 1), dropout_scale(step, 0)};
+    step->ctx->kernels->relu_gradient((end - begin) * s.out, scale, step->out[0].data + begin * s.out, dy,
+                                      dy);
+    if (step->din[X].data)
+        product(step, begin, end, s.in, s.out, step->dout[0].data, step->scratch, step->din[X].data, NULL,
+                false);
+}
+
+/* ---- running --------------------------------------------------------------------------------------- */
+
 static void forward(tn_step *step)
 {
     const shape s = get_shape(step);
     const float *packed = step->packed;
-    tn_gemm_packed(step->ctx, s.rows, s.out, s.in, step->in[X].data, s.in, packed, step->out[0].data, s.out,
-                   packed + tn_packed_floats(step->ctx->kernels, s.in, s.out),
-                   step->epilogue.add ? step->epilogue.residual.data : NULL, s.out, step->epilogue.relu);
+    if (step->epilogue.dropouts)
+        tn_parallel(step->ctx, tn_ceil_div(s.rows, BLOCK), forward_task, step);
+    else
+        tn_gemm_packed(step->ctx, s.rows, s.out, s.in, step->in[X].data, s.in, packed, step->out[0].data,
+                       s.out, packed + tn_packed_floats(step->ctx->kernels, s.in, s.out),
+                       step->epilogue.add ? step->epilogue.residual.data : NULL, s.out, step->epilogue.relu);
 }
 
 /* dx = dy W, dW = dy^T x, db = sum of dy over rows. */
@@ -70,11 +169,13 @@ static void backward(tn_step *step)
 {
     const shape s = get_shape(step);
     const float *dy = step->dout[0].data;
-    if (step->din[X].data) {
+    if (step->din[X].data)
         tn_pack_b(step->ctx->kernels, s.out, s.in, step->in[WEIGHT].data, s.in, 1, NULL, step->scratch);
+    if (step->epilogue.relu)
+        tn_parallel(step->ctx, tn_ceil_div(s.rows, BLOCK), backward_task, step);
+    else if (step->din[X].data)
         tn_gemm_packed(step->ctx, s.rows, s.in, s.out, dy, s.out, step->scratch, step->din[X].data, s.in,
                        NULL, NULL, 0, false);
-    }
     if (step->din[WEIGHT].data)
         tn_gemm_tn(step, s.out, s.in, s.rows, dy, s.out, step->in[X].data, s.in, step->din[WEIGHT].data);
     if (step->din[BIAS].data)
@@ -102,7 +203,7 @@ const tn_op tn_op_linear = {
     .pack = pack,
     .forward = forward,
     .backward = backward,
-    .absorb = tn_absorb_epilogue,
+    .absorb = absorb,
 };
 
 tn_var *tn_linear(tn_var *x, tn_var *weight, tn_var *bias)
