@@ -18,6 +18,14 @@ static void set_guards(tn_plan *plan)
         memset(plan->slab + plan->buffers[i].offset + GUARD, 0, plan->buffers[i].bytes);
 }
 
+/* Everything else is written before it is read. */
+static void clear_inputs(tn_plan *plan)
+{
+    for (size_t i = 0; i < plan->buffer_count; i++)
+        if (plan->buffers[i].step < 0)
+            memset(plan->slab + plan->buffers[i].offset, 0, plan->buffers[i].bytes);
+}
+
 static tn_status make(tn_plan *plan, const tn_input_shape *shapes, int shape_count)
 {
     tn_graph *graph = plan->graph;
@@ -33,7 +41,7 @@ static tn_status make(tn_plan *plan, const tn_input_shape *shapes, int shape_cou
     if (plan->debug)
         set_guards(plan);
     else
-        memset(plan->slab, 0, plan->slab_bytes);
+        clear_inputs(plan);
     if (plan->training) {
         tn_tensor seed = tn_plan_grad(plan, plan->loss);
         for (int64_t i = 0; i < tn_numel(&seed); i++)
