@@ -390,4 +390,8 @@ void tn_gemm_tn(const tn_step *step, int64_t m, int64_t n, int64_t k, const floa
                 const float *b, int64_t ldb, float *c);
 size_t tn_gemm_tn_bytes(const tn_kernels *kernels);
 
+/* The sum of `count` such products, each next_a and next_b floats behind the one before; count >= 1. */
+void tn_gemm_tn_stretches(const tn_step *step, int64_t m, int64_t n, int64_t k, int64_t count, const float *a,
+                          int64_t lda, int64_t next_a, const float *b, int64_t ldb, int64_t next_b, float *c);
+
 #endif

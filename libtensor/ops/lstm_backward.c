@@ -1,8 +1,9 @@
 /* Gradients of the LSTM: back through time in the same tasks as forward, then products over all steps. */
 #include "libtensor/ops/lstm.h"
 
-#include <cblas.h>
 #include <string.h>
+
+enum { INPUT_ROWS = 112 }; /* of dx in a task */
 
 static size_t gradient_floats(const lstm_shape *s)
 {
@@ -96,26 +97,18 @@ static void backward_task(void *arg, int64_t task, int thread)
     }
 }
 
-/* dW_hh = sum over rows and steps of gradients_t^T h_{t-1}: one product a row, added up in order. */
-typedef struct recurrent_job {
-    const tn_step *step;
-    int64_t d;
-    float *dw;
-} recurrent_job;
-
-static void recurrent_task(void *arg, int64_t gate, int thread)
+/* dW_hh = sum over rows and steps of gradients_t^T h_{t-1}: a stretch of T - 1 steps a row. */
+static void recurrent_gradient(const tn_step *step, const lstm_shape *s, int64_t d, float *dw)
 {
-    (void)thread;
-    const recurrent_job *job = arg;
-    const lstm_shape s = lstm_get_shape(job->step);
-    float *dw = job->dw + gate * s.h * s.h;
-    memset(dw, 0, (size_t)(s.h * s.h) * sizeof *dw);
-    for (int64_t n = 0; n < s.n && s.t > 1; n++) {
-        const float *a = pre_activation(job->step, &s, job->d, n, job->d ? 0 : 1) + gate * s.h;
-        const float *h = lstm_output(&s, job->step->out[0].data, job->d, n, job->d ? 1 : 0);
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)s.h, (int)s.h, (int)(s.t - 1), 1.0f, a,
-                    (int)(4 * s.h), h, (int)(s.directions * s.h), 1.0f, dw, (int)s.h);
+    if (s->n == 0) {
+        memset(dw, 0, (size_t)(4 * s->h * s->h) * sizeof *dw);
+        return;
     }
+    const int64_t later = d ? 0 : 1, features = s->directions * s->h;
+    tn_gemm_tn_stretches(step, 4 * s->h, s->h, s->t - 1, s->n,
+                         pre_activation(step, s, d, 0, 0) + later * 4 * s->h, 4 * s->h, s->t * 4 * s->h,
+                         lstm_output(s, step->out[0].data, d, 0, 0) + (1 - later) * features, features,
+                         s->t * features, dw);
 }
 
 static void weight_gradients(tn_step *step, const lstm_shape *s, int64_t d)
@@ -125,18 +118,43 @@ static void weight_gradients(tn_step *step, const lstm_shape *s, int64_t d)
     if (dw[LSTM_W_IH].data)
         tn_gemm_tn(step, 4 * s->h, s->i, s->n * s->t, gradients, 4 * s->h, step->in[LSTM_X].data, s->i,
                    dw[LSTM_W_IH].data);
-    if (dw[LSTM_W_HH].data) {
-        recurrent_job job = {step, d, dw[LSTM_W_HH].data};
-        tn_parallel(step->ctx, 4, recurrent_task, &job);
-    }
-    for (int b = LSTM_B_IH; b <= LSTM_B_HH; b++) {
-        if (!dw[b].data)
-            continue;
-        float *sums = (float *)step->scratch +
-                      (gradient_floats(s) +
-                       (size_t)s->directions * (recurrent_floats(step, s) + input_floats(step, s)) + 1) /
-                          2 * 2;
-        tn_column_sums(step->ctx, s->n * s->t, 4 * s->h, gradients, dw[b].data, sums);
+    if (dw[LSTM_W_HH].data)
+        recurrent_gradient(step, s, d, dw[LSTM_W_HH].data);
+    float *sums = (float *)step->scratch +
+                  (gradient_floats(s) +
+                   (size_t)s->directions * (recurrent_floats(step, s) + input_floats(step, s)) + 1) /
+                      2 * 2;
+    float *one = dw[LSTM_B_IH].data ? dw[LSTM_B_IH].data : dw[LSTM_B_HH].data;
+    if (one)
+        tn_column_sums(step->ctx, s->n * s->t, 4 * s->h, gradients, one, sums);
+    if (dw[LSTM_B_HH].data && dw[LSTM_B_HH].data != one)
+        memcpy(dw[LSTM_B_HH].data, one, 4 * (size_t)s->h * sizeof *one);
+}
+
+/* dx = sum over directions of gradients W_ih, for a block of rows and steps. */
+static void input_task(void *arg, int64_t task, int thread)
+{
+    (void)thread;
+    const tn_step *step = arg;
+    const lstm_shape s = lstm_get_shape(step);
+    const tn_kernels *kernels = step->ctx->kernels;
+    const int64_t begin = task * INPUT_ROWS, rows = tn_min(INPUT_ROWS, s.n * s.t - begin);
+    for (int64_t j = 0; j < s.i; j += kernels->nr) {
+        const float *a[2] = {NULL, NULL}, *b[2] = {NULL, NULL};
+        for (int64_t d = 0; d < s.directions; d++) {
+            a[d] = pre_activation(step, &s, d, 0, 0) + begin * 4 * s.h;
+            b[d] = packed_input(step, &s, d) + j * 4 * s.h;
+        }
+        const tn_brgemm product = {.m = rows,
+                                   .n = (int)tn_min(kernels->nr, s.i - j),
+                                   .k = 4 * s.h,
+                                   .batch = (int)s.directions,
+                                   .a = a,
+                                   .b = b,
+                                   .lda = 4 * s.h,
+                                   .c = step->din[LSTM_X].data + begin * s.i + j,
+                                   .ldc = s.i};
+        kernels->brgemm(&product);
     }
 }
 
@@ -150,11 +168,8 @@ void lstm_backward(tn_step *step)
         tn_pack_b(kernels, 4 * s.h, s.i, w[LSTM_W_IH].data, s.i, 1, NULL, packed_input(step, &s, d));
     }
     tn_parallel(step->ctx, s.directions * tn_ceil_div(s.n, LSTM_ROWS), backward_task, step);
-    for (int64_t d = 0; d < s.directions; d++) {
+    for (int64_t d = 0; d < s.directions; d++)
         weight_gradients(step, &s, d);
-        float *dx = step->din[LSTM_X].data;
-        if (dx)
-            tn_gemm_packed(step->ctx, s.n * s.t, s.i, 4 * s.h, pre_activation(step, &s, d, 0, 0), 4 * s.h,
-                           packed_input(step, &s, d), dx, s.i, NULL, d ? dx : NULL, s.i, false);
-    }
+    if (step->din[LSTM_X].data)
+        tn_parallel(step->ctx, tn_ceil_div(s.n * s.t, INPUT_ROWS), input_task, step);
 }
