@@ -93,9 +93,25 @@ static tn_status make_splits(tn_ctx *ctx, const char *out, const data_manifest *
     return status;
 }
 
+/* The list that is going to be written must not take the place of the one that was read, whose clips may be
+ * elsewhere and have more frames. */
+static tn_status check_list(tn_ctx *ctx, const char *out, const data_manifest *m)
+{
+    struct stat in, old;
+    char *path = data_join(ctx, out, "manifest.csv");
+    tn_status status = path ? TN_OK : TN_NOMEM;
+    if (path && m->path && stat(m->path, &in) == 0 && stat(path, &old) == 0 && in.st_dev == old.st_dev &&
+        in.st_ino == old.st_ino)
+        status =
+            tn_fail(ctx, TN_IO, "%s: is the list itself, which would be lost; choose another folder", path);
+    tn_free(ctx, path);
+    return status;
+}
+
 tn_status data_prepare_begin(tn_ctx *ctx, const char *out, const data_manifest *m, int *lock)
 {
     *lock = -1;
+    TN_TRY(check_list(ctx, out, m));
     TN_TRY(make_folder(ctx, out));
     /* The lock is on the folder itself, so that no file of it stays. */
     int fd = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

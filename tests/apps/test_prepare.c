@@ -185,6 +185,26 @@ static void mistakes_are_told(void **state)
     test_failure(all.dir, "prepare", "vgaf list.csv", 1, "list.csv: ");
 }
 
+/* A folder with its own manifest.csv as the target: that list would be replaced by the prepared one. */
+static void the_list_that_was_read_stays(void **state)
+{
+    (void)state;
+    static const char list[] = "name,frames,audio,label,split\na,../whole/train/0_0,,x,t\n";
+    assert_int_equal(test_run(NULL, NULL, "mkdir '%s/own'", all.dir), 0);
+    test_write_file(test_in(all.dir, "own/manifest.csv"), list, strlen(list));
+    static const char *const ways[] = {"own/manifest.csv own", "./own//manifest.csv own/",
+                                       "--size 48 whole/../own/manifest.csv own"};
+    for (int i = 0; i < 3; i++)
+        test_failure(all.dir, "prepare", ways[i], 1, "is the list itself");
+    char *text = (char *)test_read_file(test_in(all.dir, "own/manifest.csv"), NULL), *out;
+    assert_string_equal(text, list);
+    free(text);
+    assert_int_equal(test_run(&out, NULL, "ls -A '%s/own'", all.dir), 0);
+    assert_string_equal(out, "manifest.csv\n");
+    free(out);
+    assert_int_equal(PREPARE(NULL, NULL, "--size 48 %s own/ready", "own/manifest.csv"), 0);
+}
+
 /* `infer` says the same of a prepared clip as of the video. */
 static void infer_says_the_same(void **state)
 {
@@ -224,6 +244,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_stops_it),
         cmocka_unit_test(bad_clips_are_named_and_left_out),
         cmocka_unit_test(mistakes_are_told),
+        cmocka_unit_test(the_list_that_was_read_stays),
         cmocka_unit_test(infer_says_the_same),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
