@@ -2,6 +2,8 @@
 #include "apps/common/command.h"
 #include "apps/common/evaluation.h"
 
+#include <sys/stat.h>
+
 typedef struct arguments {
     cmd_line cmd;            /* common options, and the score files */
     cmd_texts matrix;        /* --matrix */
@@ -38,6 +40,12 @@ static int parse(arguments *args, int argc, char **argv)
     return cmd_parse(&args->cmd, argc, argv);
 }
 
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat one, two;
+    return stat(a, &one) == 0 && stat(b, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
 static int check(const arguments *args)
 {
     const char *name = args->cmd.program;
@@ -49,6 +57,8 @@ static int check(const arguments *args)
         return cli_usage(name, "--csv and --json are two formats: choose one");
     if (args->predictions && (args->cmd.operand_count != 1 || args->matrix.count > 0))
         return cli_usage(name, "--predictions takes one score file");
+    if (args->predictions && is_same_file(args->predictions, args->cmd.operand[0]))
+        return cli_usage(name, "--predictions %s: is the score file, which would be lost", args->predictions);
     return CMD_GO;
 }
 

@@ -2,12 +2,14 @@
 #include "nn/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { MAX_BYTES = 1 << 30 };
 
@@ -58,9 +60,15 @@ void nn_locale_leave(nn_locale *locale)
 tn_status nn_text_open(tn_ctx *ctx, const char *path, nn_text *out)
 {
     *out = (nn_text){.ctx = ctx, .path = path};
-    FILE *file = fopen(path, "rbe");
-    if (!file)
-        return tn_fail(ctx, TN_IO, "%s: %s", path, strerror(errno));
+    /* Opening a pipe would wait for somebody to write into it; read_file() refuses it. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    FILE *file = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (!file) {
+        const tn_status status = tn_fail(ctx, TN_IO, "%s: %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return status;
+    }
     tn_status status = read_file(out, file);
     fclose(file);
     if (status != TN_OK)

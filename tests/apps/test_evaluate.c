@@ -304,6 +304,7 @@ static void mistakes_are_told(void **state)
         {"--csv --json a.csv", 2, "choose one"},
         {"--predictions p a.csv b.csv", 2, "takes one score file"},
         {"--predictions p --matrix matrix.csv", 2, "takes one score file"},
+        {"--predictions ./a.csv a.csv", 2, "--predictions ./a.csv: is the score file"},
         {"--faces 0 a.csv", 2, "--faces cannot be '0'"},
         {"--matrix '' a.csv", 2, "--matrix: the FILE is empty"},
         {"missing.csv", 1, "missing.csv: No such file"},
@@ -329,6 +330,21 @@ static void mistakes_are_told(void **state)
     free(many);
 }
 
+/* A pipe that nobody writes into is refused, not waited for. */
+static void a_pipe_is_not_waited_for(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"pipe", "--matrix pipe"};
+    assert_int_equal(test_run(NULL, NULL, "mkfifo %s/pipe", dir), 0);
+    for (int i = 0; i < 2; i++) {
+        char *err;
+        assert_int_equal(
+            test_run(NULL, &err, "cd %s && timeout 20 %s %s", dir, test_program("evaluate"), ways[i]), 1);
+        assert_true(test_is_line(err, "evaluate: ", "pipe: not a regular file"));
+        free(err);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +356,7 @@ int main(void)
         cmocka_unit_test(json_has_an_object_for_each_system_and_pair),
         cmocka_unit_test(predictions_are_written_whole_or_not_at_all),
         cmocka_unit_test(mistakes_are_told),
+        cmocka_unit_test(a_pipe_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
