@@ -252,8 +252,14 @@ tn_status data_hash_file(tn_ctx *ctx, const char *path, uint64_t *h)
 {
     enum { PART = 1 << 16 };
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info;
     if (fd < 0)
         return tn_fail(ctx, TN_IO, "%s: %s", path, strerror(errno));
+    /* A device may have no end. */
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(fd);
+        return tn_fail(ctx, TN_IO, "%s: not a regular file", path);
+    }
     unsigned char *part = tn_alloc(ctx, PART, 1);
     tn_status status = part ? TN_OK : TN_NOMEM;
     uint64_t total = 0;

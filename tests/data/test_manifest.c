@@ -377,6 +377,12 @@ static void hashes_tell_what_changed(void **state)
     assert_ok(all.ctx, data_manifest_hash_files(all.ctx, &m, &h));
     assert_true(h == files[5]);
     data_manifest_free(all.ctx, &m);
+    /* Reading it would have no end. */
+    assert_ok(all.ctx, read_csv_with(HEADER "1,f,/dev/zero,x,t\n2,f,,y,t\n", NULL, &m));
+    assert_status(all.ctx, data_manifest_hash_files(all.ctx, &m, &h), TN_IO);
+    assert_non_null(strstr(tn_error(all.ctx), "/dev/zero: not a regular file"));
+    tn_clear_error(all.ctx);
+    data_manifest_free(all.ctx, &m);
 }
 
 /* ---- folds ----------------------------------------------------------------------------------------- */
