@@ -330,6 +330,22 @@ typedef struct tn_winograd {
 /* That of a dropout node for row `sample` of a step's inputs. */
 tn_mask tn_dropout_mask(const tn_step *step, const tn_node *node, int64_t sample);
 
+enum { TN_MIX = 10 };
+
+/* Sums of planes: out[i] = sum_j matrix[i * TN_MIX + j] in[j] over m rows of n floats, then + bias, +
+ * residual, ReLU. */
+typedef struct tn_mix {
+    int rows; /* planes that come out; TN_MIX go in */
+    const float *matrix;
+    const float *const *in;
+    float *const *out;
+    int64_t m, n;
+    int64_t ld_in, ld_out;        /* floats from row to row */
+    const float *bias;            /* n, or NULL */
+    const float *const *residual; /* one for each plane, rows ld_out apart; or NULL */
+    bool relu;
+} tn_mix;
+
 struct tn_kernels {
     const char *name;
     int nr; /* columns of a packed panel */
@@ -346,6 +362,8 @@ struct tn_kernels {
      * element (i, j) goes to out[(i * (m + 2) + j) * plane]. */
     void (*winograd_in)(int m, int64_t channels, const float *const *pixel, float *out, int64_t plane);
     void (*winograd_out)(const tn_winograd *w);
+
+    void (*mix)(const tn_mix *mix);
 
     /* One row and step of an LSTM with h cells. `gates` holds i, f, g, o before their activations and gets
      * them after; `previous` is c_{t-1}, or NULL for 0; cell and y become c_t and h_t. */

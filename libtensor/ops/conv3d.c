@@ -66,66 +66,52 @@ static tn_status infer(tn_step *step)
     return TN_OK;
 }
 
-/* Output rows of one task: enough pixels to reuse a panel of weights, few enough to keep the copied rows
- * small. */
-static int64_t rows_per_task(const conv_geometry *g)
-{
-    enum { PIXELS = 56 };
-    return tn_max(1, tn_min(g->out[1], PIXELS / tn_max(1, g->out[2])));
-}
+static const conv_way along_rows;
 
-/* Input rows that `rows` output rows read, per depth tap. */
-static int64_t input_rows(const conv_geometry *g, int64_t rows)
+/* The first that fits; the last one always does. */
+static const conv_way *way_of(const tn_step *step, const conv_geometry *g)
 {
-    return (rows - 1) * g->s[1] + g->k[1];
-}
-
-static int64_t padded_row(const conv_geometry *g)
-{
-    return (g->in[2] + 2 * g->p[2]) * g->c;
-}
-
-/* Forward goes along whole output rows where they are long enough, else over blocks of pixels. */
-static bool over_blocks(const conv_geometry *g)
-{
-    enum { SHORT_ROW = 13, NARROW = 64 };
-    if (g->volume == 1 && g->p[0] == 0 && g->p[1] == 0 && g->p[2] == 0)
-        return true;
-    return g->out[2] <= SHORT_ROW && g->o >= NARROW;
-}
-
-/* The size of Winograd's tiles, or 0. Training stays with the direct way, whose gradients are exactly its. */
-static int winograd(const tn_step *step, const conv_geometry *g)
-{
-    return step->training ? 0 : conv_winograd_size(g);
-}
-
-static size_t packed_weights(const tn_step *step, const conv_geometry *g)
-{
-    if (winograd(step, g))
-        return conv_winograd_packed_floats(step->ctx->kernels, g, winograd(step, g));
-    return (size_t)conv_used_taps(g) * tn_packed_floats(step->ctx->kernels, g->k[2] * g->c, g->o);
+    static const conv_way *const ways[] = {&conv_by_time, &conv_by_tiles, &conv_by_blocks, &along_rows};
+    size_t i = 0;
+    while (!ways[i]->fits(step, g))
+        i++;
+    return ways[i];
 }
 
 static tn_status prepare(tn_step *step)
 {
     const conv_geometry g = conv_get_geometry(step);
+    const conv_way *way = way_of(step, &g);
     const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
     step->flops = 2.0 * (double)pixels * (double)g.o * (double)g.c * (double)g.volume;
-    step->packed_bytes = (packed_weights(step, &g) + 2 * (size_t)g.o) * sizeof(float);
-    if (winograd(step, &g))
-        step->thread_scratch_bytes = conv_winograd_bytes(step->ctx->kernels, &g, winograd(step, &g));
-    else if (over_blocks(&g))
-        step->thread_scratch_bytes = conv_gather_bytes(&g);
-    else if (g.p[2] > 0)
-        step->thread_scratch_bytes =
-            (size_t)(g.k[0] * input_rows(&g, rows_per_task(&g)) * padded_row(&g)) * sizeof(float);
+    step->packed_bytes = (way->packed_floats(step->ctx->kernels, &g) + 2 * (size_t)g.o) * sizeof(float);
+    step->thread_scratch_bytes = way->thread_bytes(step->ctx->kernels, &g);
     if (step->training)
         conv_prepare_backward(step, &g);
     return TN_OK;
 }
 
-/* ---- packing --------------------------------------------------------------------------------------- */
+float *conv_shift(const tn_step *step, const conv_geometry *g)
+{
+    return (float *)step->packed + way_of(step, g)->packed_floats(step->ctx->kernels, g);
+}
+
+static void pack(tn_step *step)
+{
+    const conv_geometry g = conv_get_geometry(step);
+    float *shift = conv_shift(step, &g), *scale = shift + g.o;
+    tn_fold_epilogue(step, g.o, step->in[BIAS].data, scale, shift);
+    way_of(step, &g)->pack(step, &g, scale);
+}
+
+static void forward(tn_step *step)
+{
+    const conv_geometry g = conv_get_geometry(step);
+    way_of(step, &g)->forward(step, &g);
+}
+
+/* ---- packing for the direct ways
+ * --------------------------------------------------------------------------------------- */
 
 typedef struct pack_job {
     const conv_geometry *g;
@@ -149,25 +135,18 @@ static void pack_panel(void *arg, int64_t panel, int thread)
                   g->c * g->volume, job->scale + o, out);
 }
 
-float *conv_shift(const tn_step *step, const conv_geometry *g)
+size_t conv_direct_floats(const tn_kernels *kernels, const conv_geometry *g)
 {
-    return (float *)step->packed + packed_weights(step, g);
+    return (size_t)conv_used_taps(g) * tn_packed_floats(kernels, g->k[2] * g->c, g->o);
 }
 
-static void pack(tn_step *step)
+void conv_direct_pack(const tn_step *step, const conv_geometry *g, const float *scale)
 {
-    const conv_geometry g = conv_get_geometry(step);
-    float *shift = conv_shift(step, &g), *scale = shift + g.o;
-    tn_fold_epilogue(step, g.o, step->in[BIAS].data, scale, shift);
-    if (winograd(step, &g)) {
-        conv_winograd_pack(step, &g, winograd(step, &g), scale);
-        return;
-    }
-    pack_job job = {&g, step->ctx->kernels, step->in[WEIGHT].data, scale, step->packed};
-    tn_parallel(step->ctx, tn_ceil_div(g.o, job.kernels->nr), pack_panel, &job);
+    pack_job job = {g, step->ctx->kernels, step->in[WEIGHT].data, scale, step->packed};
+    tn_parallel(step->ctx, tn_ceil_div(g->o, job.kernels->nr), pack_panel, &job);
 }
 
-/* ---- forward --------------------------------------------------------------------------------------- */
+/* ---- along rows --------------------------------------------------------------------------------------- */
 
 typedef struct forward_job {
     const tn_step *step;
@@ -193,7 +172,7 @@ static const float *window_row(const conv_geometry *g, const input_window *w, in
     if (t < 0 || t >= g->in[0] || h < 0 || h >= g->in[1])
         return NULL;
     if (w->copy)
-        return w->copy + (kt * w->rows + r) * padded_row(g);
+        return w->copy + (kt * w->rows + r) * conv_padded_row(g);
     return w->base + (t * g->in[1] + h) * g->in[2] * g->c;
 }
 
@@ -244,7 +223,7 @@ static void forward_task(void *arg, int64_t task, int thread)
         .copy = g->p[2] > 0 ? tn_thread_scratch(step, thread) : NULL,
         .t0 = ot * g->s[0] - g->p[0],
         .h0 = oh0 * g->s[1] - g->p[1],
-        .rows = input_rows(g, rows),
+        .rows = conv_input_rows(g, rows),
     };
     if (window.copy)
         copy_window(g, &window);
@@ -273,19 +252,32 @@ static void forward_task(void *arg, int64_t task, int thread)
     }
 }
 
-static void forward(tn_step *step)
+/* Output rows of one task: enough pixels to reuse a panel of weights, few enough to keep the copied rows
+ * small. */
+static int64_t rows_per_task(const conv_geometry *g)
 {
-    forward_job job = {.step = step, .g = conv_get_geometry(step)};
-    const conv_geometry *g = &job.g;
-    if (winograd(step, g)) {
-        conv_winograd_forward(step, g, winograd(step, g));
-        return;
-    }
-    if (over_blocks(g)) {
-        conv_gather_forward(step, g);
-        return;
-    }
-    job.rows = rows_per_task(g);
+    enum { PIXELS = 56 };
+    return tn_max(1, tn_min(g->out[1], PIXELS / tn_max(1, g->out[2])));
+}
+
+static bool rows_fit(const tn_step *step, const conv_geometry *g)
+{
+    (void)step;
+    (void)g;
+    return true;
+}
+
+static size_t rows_bytes(const tn_kernels *kernels, const conv_geometry *g)
+{
+    (void)kernels;
+    if (g->p[2] == 0)
+        return 0;
+    return (size_t)(g->k[0] * conv_input_rows(g, rows_per_task(g)) * conv_padded_row(g)) * sizeof(float);
+}
+
+static void rows_forward(const tn_step *step, const conv_geometry *g)
+{
+    forward_job job = {.step = step, .g = *g, .rows = rows_per_task(g)};
     job.blocks = tn_ceil_div(g->out[1], job.rows);
     job.panels = tn_ceil_div(g->o, step->ctx->kernels->nr);
     /* Small planes alone would not keep all threads busy: their channels are split too. */
@@ -293,6 +285,8 @@ static void forward(tn_step *step)
     job.panel_groups = tn_max(1, tn_min(job.panels, 4 * step->ctx->threads / tn_max(1, tasks)));
     tn_parallel(step->ctx, tasks * job.panel_groups, forward_task, &job);
 }
+
+static const conv_way along_rows = {rows_fit, conv_direct_floats, rows_bytes, conv_direct_pack, rows_forward};
 
 /* ---- op -------------------------------------------------------------------------------------------- */
 
@@ -307,6 +301,7 @@ ATTR(flat, 1, 1, 1, 0, 1, 1);
 ATTR(sparse, 3, 3, 3, 0, 0, 0);
 ATTR(far, 1, 1, 1, 1, 2, 3);
 ATTR(thin, 2, 1, 1, 1, 0, 2);
+ATTR(seven, 1, 1, 2, 1, 0, 1);
 ATTR(thirds, 3, 3, 3, 1, 1, 2);
 
 static const tn_case cases[] = {
@@ -332,6 +327,8 @@ static const tn_case cases[] = {
     {"tiles of 2", {{5, 2, 32, 3, 6, 5}, {5, 33, 32, 3, 3, 3}}, &same3, false},
     {"tiles, stride 2 along T", {{5, 1, 24, 5, 12, 13}, {5, 20, 24, 3, 3, 3}}, &thin, false},
     {"tiles of several tasks", {{5, 1, 17, 1, 30, 31}, {5, 17, 17, 1, 3, 3}, {1, 17}}, &flat, false},
+    {"stem of six frames", {{5, 1, 3, 6, 15, 16}, {5, 17, 3, 7, 7, 7}, {1, 17}}, &stem, false},
+    {"seven frames", {{5, 2, 16, 9, 6, 5}, {5, 33, 16, 7, 2, 2}}, &seven, false},
     {"3x3x3 stride 3", {{5, 1, 3, 5, 7, 8}, {5, 4, 3, 3, 3, 3}}, &thirds, false},
     {0},
 };

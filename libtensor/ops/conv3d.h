@@ -25,20 +25,39 @@ static inline int64_t conv_used_taps(const conv_geometry *g)
     return (g->kt_end - g->kt_begin) * g->k[1];
 }
 
+/* Input rows that `rows` output rows read, per kernel frame. */
+static inline int64_t conv_input_rows(const conv_geometry *g, int64_t rows)
+{
+    return (rows - 1) * g->s[1] + g->k[1];
+}
+
+/* Floats of an input row with its zero edges. */
+static inline int64_t conv_padded_row(const conv_geometry *g)
+{
+    return (g->in[2] + 2 * g->p[2]) * g->c;
+}
+
 /* What forward adds to each output channel, behind the packed weights. */
 float *conv_shift(const tn_step *step, const conv_geometry *g);
 
-/* conv3d_gather.c: forward over blocks of pixels, and its scratch of each thread. */
-size_t conv_gather_bytes(const conv_geometry *g);
-void conv_gather_forward(const tn_step *step, const conv_geometry *g);
+/* One way to compute forward. */
+typedef struct conv_way {
+    /* Whether it can, and is the fastest, where no way before it is. */
+    bool (*fits)(const tn_step *step, const conv_geometry *g);
+    size_t (*packed_floats)(const tn_kernels *kernels, const conv_geometry *g);
+    size_t (*thread_bytes)(const tn_kernels *kernels, const conv_geometry *g);
+    /* Puts the weights into step->packed in this way's order, output channel j times scale[j]. */
+    void (*pack)(const tn_step *step, const conv_geometry *g, const float *scale);
+    void (*forward)(const tn_step *step, const conv_geometry *g);
+} conv_way;
 
-/* conv3d_winograd.c: forward of 3 x 3 along H and W. The size of its tiles, 2 or 4, or 0 where the direct way
- * is faster or the only one; what it needs; weights in its order, output channel j times scale[j]. */
-int conv_winograd_size(const conv_geometry *g);
-size_t conv_winograd_packed_floats(const tn_kernels *kernels, const conv_geometry *g, int m);
-size_t conv_winograd_bytes(const tn_kernels *kernels, const conv_geometry *g, int m);
-void conv_winograd_pack(const tn_step *step, const conv_geometry *g, int m, const float *scale);
-void conv_winograd_forward(const tn_step *step, const conv_geometry *g, int m);
+extern const conv_way conv_by_blocks; /* conv3d_gather.c: blocks of pixels */
+extern const conv_way conv_by_tiles;  /* conv3d_winograd.c: 3 x 3 along H and W */
+extern const conv_way conv_by_time;   /* conv3d_time.c: seven frames */
+
+/* The direct ways' weights: [panel][kt, kh][kw][c][column]. */
+size_t conv_direct_floats(const tn_kernels *kernels, const conv_geometry *g);
+void conv_direct_pack(const tn_step *step, const conv_geometry *g, const float *scale);
 
 /* Adds what conv_backward() needs to the step's scratch sizes. */
 void conv_prepare_backward(tn_step *step, const conv_geometry *g);

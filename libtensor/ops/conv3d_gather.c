@@ -37,8 +37,18 @@ static int64_t block_pixels(const conv_geometry *g)
     return tn_ceil_div(pixels(g), tn_max(1, tn_ceil_div(pixels(g), BLOCK)));
 }
 
-size_t conv_gather_bytes(const conv_geometry *g)
+static bool fits(const tn_step *step, const conv_geometry *g)
 {
+    enum { SHORT_ROW = 13, NARROW = 64 };
+    (void)step;
+    if (g->volume == 1 && g->p[0] == 0 && g->p[1] == 0 && g->p[2] == 0)
+        return true;
+    return g->out[2] <= SHORT_ROW && g->o >= NARROW;
+}
+
+static size_t thread_bytes(const tn_kernels *kernels, const conv_geometry *g)
+{
+    (void)kernels;
     if (!must_copy(g))
         return 0;
     return (size_t)(conv_used_taps(g) * block_pixels(g) * row_floats(g)) * sizeof(float);
@@ -140,10 +150,12 @@ static void gather_task(void *arg, int64_t task, int thread)
     }
 }
 
-void conv_gather_forward(const tn_step *step, const conv_geometry *g)
+static void forward(const tn_step *step, const conv_geometry *g)
 {
     gather_job job = {step, g, tn_max(1, block_pixels(g)), tn_ceil_div(g->o, step->ctx->kernels->nr), 1};
     const int64_t blocks = tn_ceil_div(pixels(g), job.block);
     job.panel_groups = tn_max(1, tn_min(job.panels, 2 * step->ctx->threads / tn_max(1, blocks)));
     tn_parallel(step->ctx, blocks * job.panel_groups, gather_task, &job);
 }
+
+const conv_way conv_by_blocks = {fits, conv_direct_floats, thread_bytes, conv_direct_pack, forward};

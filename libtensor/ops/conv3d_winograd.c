@@ -52,7 +52,8 @@ static double cost(const conv_geometry *g, int m)
            TRANSFORM * (double)g->n * places * elements;
 }
 
-int conv_winograd_size(const conv_geometry *g)
+/* The size of the tiles, or 0 where the direct way is faster or the only one. */
+static int tile_size(const conv_geometry *g)
 {
     enum { FEWEST = 16 }; /* channels: below, transforms are most of it */
     if (g->k[1] != 3 || g->k[2] != 3 || g->s[1] != 1 || g->s[2] != 1 || g->c < FEWEST || g->o < FEWEST)
@@ -62,6 +63,12 @@ int conv_winograd_size(const conv_geometry *g)
         if (cost(g, m) < cost(g, best))
             best = m;
     return best;
+}
+
+/* Training stays with the direct way, whose gradients are exactly its. */
+static bool fits(const tn_step *step, const conv_geometry *g)
+{
+    return !step->training && tile_size(g) != 0;
 }
 
 /* ---- sizes -------------------------------------------------------------------------------------------- */
@@ -77,8 +84,9 @@ static int64_t task_tiles(const conv_geometry *g, int m)
     return tn_ceil_div(tiles, tn_max(1, tn_min(tasks, tiles)));
 }
 
-size_t conv_winograd_packed_floats(const tn_kernels *kernels, const conv_geometry *g, int m)
+static size_t packed_floats(const tn_kernels *kernels, const conv_geometry *g)
 {
+    const int m = tile_size(g);
     return (size_t)(points(m) * (g->kt_end - g->kt_begin)) * tn_packed_floats(kernels, g->c, g->o);
 }
 
@@ -93,8 +101,9 @@ static int64_t m_plane(const conv_geometry *g, int64_t tiles, int nr)
     return g->out[0] * tiles * nr + GAP;
 }
 
-size_t conv_winograd_bytes(const tn_kernels *kernels, const conv_geometry *g, int m)
+static size_t thread_bytes(const tn_kernels *kernels, const conv_geometry *g)
 {
+    const int m = tile_size(g);
     const int64_t tiles = task_tiles(g, m);
     return (size_t)(points(m) * (v_plane(g, tiles) + m_plane(g, tiles, kernels->nr)) + g->c) * sizeof(float);
 }
@@ -155,10 +164,10 @@ static void pack_panel(void *arg, int64_t panel, int thread)
             }
 }
 
-void conv_winograd_pack(const tn_step *step, const conv_geometry *g, int m, const float *scale)
+static void pack(const tn_step *step, const conv_geometry *g, const float *scale)
 {
     const int nr = step->ctx->kernels->nr;
-    pack_job job = {g, m, nr, step->in[1].data, scale, step->packed};
+    pack_job job = {g, tile_size(g), nr, step->in[1].data, scale, step->packed};
     tn_parallel(step->ctx, tn_ceil_div(g->o, nr), pack_panel, &job);
 }
 
@@ -305,11 +314,14 @@ static void winograd_task(void *arg, int64_t task, int thread)
     }
 }
 
-void conv_winograd_forward(const tn_step *step, const conv_geometry *g, int m)
+static void forward(const tn_step *step, const conv_geometry *g)
 {
+    const int m = tile_size(g);
     winograd_job job = {step, g, m, task_tiles(g, m), 0, tn_ceil_div(g->o, step->ctx->kernels->nr), 1};
     job.blocks = tn_ceil_div(tiles_of(g, m), job.tiles);
     const int64_t tasks = g->n * job.blocks;
     job.panel_groups = tn_max(1, tn_min(job.panels, 2 * step->ctx->threads / tn_max(1, tasks)));
     tn_parallel(step->ctx, tasks * job.panel_groups, winograd_task, &job);
 }
+
+const conv_way conv_by_tiles = {fits, packed_floats, thread_bytes, pack, forward};

@@ -284,14 +284,15 @@ static void inference_fuses_behind_linear_layers_too(void **state)
 }
 
 /* Every way that convolution has at inference, with all that can be fused behind it, against the direct one
- * of training: whole rows, blocks of pixels that are copied together or not, Winograd's tiles of 4 and 2. */
+ * of training: whole rows, blocks of pixels that are copied together or not, Winograd's tiles of 4 and 2,
+ * Winograd's along time. */
 static void inference_fuses_behind_every_way_of_convolution(void **state)
 {
     (void)state;
     static const struct {
         int64_t channels, kernel, size[3];
-    } way[] = {
-        {5, 3, {2, 5, 15}}, {68, 3, {1, 7, 7}}, {20, 1, {3, 7, 9}}, {32, 3, {3, 14, 14}}, {36, 3, {4, 5, 6}}};
+    } way[] = {{5, 3, {2, 5, 15}},   {68, 3, {1, 7, 7}}, {20, 1, {3, 7, 9}},
+               {32, 3, {3, 14, 14}}, {36, 3, {4, 5, 6}}, {17, 7, {6, 4, 5}}};
     for (size_t i = 0; i < sizeof way / sizeof *way; i++) {
         const int64_t c = way[i].channels, *s = way[i].size;
         net n = net_open(2);
