@@ -85,7 +85,7 @@ void tn_gemm_packed(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a
 
 /* A task owns a block of C and goes along k in blocks whose rows it packs, so that both packs and its part of
  * C stay in the second-level cache. */
-enum { BLOCK_M = 288, BLOCK_N = 256, BLOCK_K = 192 };
+enum { BLOCK_M = 288, BLOCK_N = 256, BLOCK_K = 320 };
 
 typedef struct tn_job {
     const tn_step *step;
