@@ -6,8 +6,8 @@
 #
 # DATA is the folder with labels.csv and the videos. Each fold in turn is tested, the next one chooses the epoch,
 # three are learnt from. Systems: the audio network; a head on the features of a seeded and calibrated video
-# backbone (`head`); a small video network from nothing (`small`); both fusions. The tested clips of all folds are
-# put together in OUT/*.csv. What OUT has already is not made again.
+# backbone (`head`); a small video network from nothing (`small`); both fusions, of the clips that have sound, and of
+# all (`any+...`). The tested clips of all folds are put together in OUT/*.csv. What OUT has already is not made again.
 set -eu
 [ $# -ge 2 ] || {
     sed -n 's/^# \{0,1\}//; 5p' "$0" >&2
@@ -17,8 +17,7 @@ data=$(cd "$1" && pwd)
 mkdir -p "$2"
 out=$(cd "$2" && pwd)
 threads=${3:-1}
-here=$(dirname "$0")
-bin=${BIN:-$here/../../bin}
+bin=$(cd "${BIN:-$(dirname "$0")/../../bin}" && pwd)
 LC_ALL=C
 export LC_ALL
 
@@ -91,5 +90,11 @@ for system in audio head small audio+head audio+small; do
         cat "$out/fold$k/$system/scores.test.csv"
     done | awk 'NR == 1 { header = $0 } $0 != header || NR == 1' > "$out/$system.csv"
 done
+# Every clip: fused where it has sound, else the video network alone, as infer does.
+for video in head small; do
+    awk -F, 'NR == FNR { fused[$1]; print; next } !($1 in fused)' "$out/audio+$video.csv" "$out/$video.csv" \
+        > "$out/any+$video.csv"
+done
 cat "$out/prepare.txt"
-"$bin/evaluate" "$out/audio.csv" "$out/head.csv" "$out/small.csv" "$out/audio+head.csv" "$out/audio+small.csv"
+cd "$out"
+"$bin/evaluate" audio.csv head.csv small.csv audio+head.csv audio+small.csv any+head.csv any+small.csv
