@@ -511,6 +511,7 @@ typedef struct nn_train_options {
     const char *checkpoint;         /* file that is written after each epoch, borrowed; NULL: none */
     const wt_meta *settings;        /* kept in checkpoints, borrowed: what must be equal to go on from one */
     int setting_count;              /* of them */
+    bool profile;                   /* sum up what each layer costs, for nn_trainer_profile() */
 } nn_train_options;
 
 /* What an epoch came to. Losses are means over clips (by class weight in training), accuracies shares of
@@ -575,6 +576,11 @@ tn_status nn_trainer_load(nn_trainer *trainer, const char *path);
  * checkpoint as it is. Results do not depend on the number of threads. */
 tn_status nn_trainer_run(nn_trainer *trainer, const nn_clips *train, const nn_clips *val,
                          const nn_train_hooks *hooks, nn_train_end *end);
+
+/* What each layer has cost in the steps so far, in order of the graph: seconds are sums over `runs` steps,
+ * flops the mean, shapes those of the last batch. *count is 0 before the first step and without
+ * options.profile. Good until the next call or step, or until nn_trainer_destroy(). */
+const tn_step_info *nn_trainer_profile(nn_trainer *trainer, int *count);
 
 /* Gives the graph the weights of a file, which must outlive the trainer, and frees what only training needs:
  * then nn_trainer_ask() tells what the best epoch says. Fails as nn_bind(). */

@@ -56,23 +56,18 @@ tn_status nn_trainer_create(tn_graph *graph, const nn_network *net, int classes,
     return status;
 }
 
-static void drop_plan(nn_batch_plan *p)
-{
-    tn_plan_destroy(p->plan);
-    p->plan = NULL;
-}
-
 void nn_trainer_destroy(nn_trainer *t)
 {
     if (!t)
         return;
-    drop_plan(&t->train);
-    drop_plan(&t->val);
-    drop_plan(&t->ask);
+    nn_batch_drop(t, &t->train);
+    nn_batch_drop(t, &t->val);
+    nn_batch_drop(t, &t->ask);
     nn_order_free(t->ctx, &t->order);
     nn_optimizer_destroy(t->optimizer);
     tn_free(t->ctx, t->tally.rows);
     tn_free(t->ctx, t->tally.hits);
+    nn_profile_free(t);
     tn_free(t->ctx, t);
 }
 
@@ -250,9 +245,9 @@ tn_status nn_trainer_run(nn_trainer *t, const nn_clips *train, const nn_clips *v
 
 tn_status nn_trainer_take(nn_trainer *t, const wt_file *file)
 {
-    drop_plan(&t->train);
-    drop_plan(&t->val);
-    drop_plan(&t->ask);
+    nn_batch_drop(t, &t->train);
+    nn_batch_drop(t, &t->val);
+    nn_batch_drop(t, &t->ask);
     return nn_bind(t->graph, file, NULL);
 }
 

@@ -50,6 +50,8 @@ struct nn_trainer {
     double best_accuracy;     /* on validation, of the epoch that is kept */
     double best_loss;         /* same */
     double lowest_loss;       /* on validation, so far */
+    tn_step_info *profile;    /* with options.profile: sums over the plans of training; owns its `fused` */
+    int profile_count;        /* of their steps */
 };
 
 /* train_batch.c: the order of an epoch; the plan of a batch, filled. */
@@ -70,6 +72,10 @@ const size_t *nn_order_batch(const nn_order *order, const nn_clips *clips, size_
  * told. */
 tn_status nn_batch_fill(nn_trainer *t, nn_batch_plan *plan, const nn_clips *clips, const size_t *clip,
                         size_t rows, int64_t step);
+
+/* Frees the plan; with options.profile what one of training has cost is kept first. NULL is fine. */
+void nn_batch_drop(nn_trainer *t, nn_batch_plan *plan);
+void nn_profile_free(nn_trainer *t);
 
 /* Adds the batch that the plan has run, with its mean loss. */
 void nn_tally_add(const nn_trainer *t, nn_tally *tally, const tn_plan *plan, const nn_clips *clips,

@@ -92,6 +92,70 @@ const size_t *nn_order_batch(const nn_order *order, const nn_clips *clips, size_
 
 /* ---- plans and inputs ------------------------------------------------------------------------------ */
 
+/* The text that is the plan's is kept from the first one on. */
+static void add_step(tn_step_info *sum, const tn_step_info *step)
+{
+    const double runs = (double)(sum->runs + step->runs);
+    tn_step_info s = *step;
+    s.fused = sum->fused;
+    if (runs > 0)
+        s.flops = (sum->flops * (double)sum->runs + step->flops * (double)step->runs) / runs;
+    s.runs += sum->runs;
+    s.forward_seconds += sum->forward_seconds;
+    s.backward_seconds += sum->backward_seconds;
+    *sum = s;
+}
+
+/* Room for the sums, with the first plan. */
+static tn_status begin_profile(nn_trainer *t)
+{
+    const int count = tn_plan_get_info(t->train.plan).steps;
+    t->profile = tn_zalloc(t->ctx, (size_t)count, sizeof *t->profile);
+    if (!t->profile)
+        return TN_NOMEM;
+    for (; t->profile_count < count; t->profile_count++) {
+        tn_step_info *sum = &t->profile[t->profile_count];
+        sum->fused = tn_strdup(t->ctx, tn_plan_step(t->train.plan, t->profile_count).fused);
+        if (!sum->fused)
+            return TN_NOMEM;
+    }
+    return TN_OK;
+}
+
+/* Moves what the plan of training has cost to the sums. Plans of one graph and mode have the same steps,
+ * whatever the shapes. */
+static void collect_profile(nn_trainer *t)
+{
+    for (int i = 0; t->train.plan && i < t->profile_count; i++) {
+        const tn_step_info step = tn_plan_step(t->train.plan, i);
+        add_step(&t->profile[i], &step);
+    }
+    if (t->train.plan)
+        tn_plan_reset_profile(t->train.plan);
+}
+
+void nn_profile_free(nn_trainer *t)
+{
+    for (int i = 0; i < t->profile_count; i++)
+        tn_free(t->ctx, (char *)(uintptr_t)t->profile[i].fused);
+    tn_free(t->ctx, t->profile);
+}
+
+const tn_step_info *nn_trainer_profile(nn_trainer *t, int *count)
+{
+    collect_profile(t);
+    *count = t->profile_count;
+    return t->profile;
+}
+
+void nn_batch_drop(nn_trainer *t, nn_batch_plan *p)
+{
+    if (p == &t->train)
+        collect_profile(t);
+    tn_plan_destroy(p->plan);
+    p->plan = NULL;
+}
+
 static tn_status prepare(nn_trainer *t, nn_batch_plan *p, const nn_clips *clips, int64_t rows, int64_t steps)
 {
     if (p->plan && p->rows == rows && p->steps == steps) {
@@ -99,8 +163,7 @@ static tn_status prepare(nn_trainer *t, nn_batch_plan *p, const nn_clips *clips,
             tn_plan_refresh(p->plan);
         return TN_OK;
     }
-    tn_plan_destroy(p->plan);
-    p->plan = NULL;
+    nn_batch_drop(t, p);
     tn_input_shape shapes[4] = {{.name = tn_var_name(t->net.input)}};
     int count = 1;
     shapes[0].size[0] = rows;
@@ -116,6 +179,8 @@ static tn_status prepare(nn_trainer *t, nn_batch_plan *p, const nn_clips *clips,
         shapes[count++] = (tn_input_shape){"class_weights", {t->classes}};
     const tn_plan_options options = {.mode = p->mode, .loss = p->mode == TN_TRAINING ? t->loss : NULL};
     TN_TRY(tn_plan_create(t->graph, &options, shapes, count, &p->plan));
+    if (p == &t->train && t->option.profile && !t->profile)
+        TN_TRY(begin_profile(t));
     p->rows = rows;
     p->steps = steps;
     return TN_OK;

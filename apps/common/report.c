@@ -62,6 +62,41 @@ void report_profile(const char *title, const tn_plan *plan)
     print_step("all", "", "", total, flops, total);
 }
 
+static void print_trained(const char *op, const char *name, const char *shapes, const double seconds[2],
+                          double total)
+{
+    fprintf(stderr, "  %-34s %-28s %-36s %9.3f %9.3f %5.1f\n", op, name, shapes, seconds[0] * 1e3,
+            seconds[1] * 1e3, total > 0 ? 100 * (seconds[0] + seconds[1]) / total : 0);
+}
+
+void report_training(const char *title, const tn_step_info *step, int count)
+{
+    double all[2] = {0, 0}, flops = 0;
+    int64_t runs = 0;
+    for (int i = 0; i < count; i++)
+        runs = step[i].runs > runs ? step[i].runs : runs;
+    if (runs == 0)
+        return;
+    for (int i = 0; i < count; i++) {
+        all[0] += step[i].forward_seconds / (double)runs;
+        all[1] += step[i].backward_seconds / (double)runs;
+        flops += step[i].flops;
+    }
+    fprintf(stderr, "%s: %.2f GFLOP forward, mean of %lld training step%s, shapes of the last\n", title,
+            flops * 1e-9, (long long)runs, runs == 1 ? "" : "s");
+    fprintf(stderr, "  %-34s %-28s %-36s %9s %9s %5s\n", "op", "name", "shapes", "ms", "back ms", "%");
+    for (int i = 0; i < count; i++) {
+        char op[64], in[64], out[64], shapes[160];
+        const double seconds[2] = {step[i].forward_seconds / (double)runs,
+                                   step[i].backward_seconds / (double)runs};
+        snprintf(shapes, sizeof shapes, "%s > %s", report_shape(&step[i].in, in, sizeof in),
+                 report_shape(&step[i].out, out, sizeof out));
+        snprintf(op, sizeof op, "%s%s", step[i].op, step[i].fused);
+        print_trained(op, step[i].name, shapes, seconds, all[0] + all[1]);
+    }
+    print_trained("all", "", "", all, all[0] + all[1]);
+}
+
 /* ---- progress -------------------------------------------------------------------------------------- */
 
 double report_now(void)

@@ -9,6 +9,9 @@
  * and the sums. `title` names the network. Nothing where the plan has not run. */
 void report_profile(const char *title, const tn_plan *plan);
 
+/* The same of steps that were summed up elsewhere, with the mean times of their forward and backward runs. */
+void report_training(const char *title, const tn_step_info *step, int count);
+
 /* Writes sizes as "1x3x10x224x224" into `out` and returns it. */
 char *report_shape(const tn_tensor *t, char *out, size_t room);
 

@@ -113,6 +113,7 @@ static tn_status make_trainer(train_run *r)
     options.settings = r->setting;
     options.setting_count = r->settings;
     options.class_weight = r->class_weight;
+    options.profile = j->cmd->profile && r->fold < 0;
     return nn_trainer_create(r->graph, &r->net, j->manifest.classes, &options, &r->trainer);
 }
 
@@ -291,6 +292,9 @@ static tn_status train(train_run *r)
     if (status == TN_OK && r->end == NN_TRAIN_INTERRUPTED)
         r->job->stopped = true;
     r->job->begun = true;
+    int count;
+    const tn_step_info *profile = nn_trainer_profile(r->trainer, &count);
+    report_training(r->job->kind->name, profile, count);
     return status;
 }
 

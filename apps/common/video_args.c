@@ -45,7 +45,7 @@ static int parse(video_args *a, int argc, char **argv)
             "and exits with 130.",
         .options = options,
         .option_count = count,
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_QUIET,
+        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_QUIET | CMD_OFFERS_PROFILE,
     };
     const int status = cmd_parse(&a->cmd, argc, argv);
     a->cmd.options = NULL; /* they end here */

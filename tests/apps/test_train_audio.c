@@ -238,6 +238,22 @@ static void a_signal_saves(void **state)
     test_same_files(all.dir, "whole/audio.safetensors", "cut0/audio.safetensors");
 }
 
+/* A table of the layers' times on stderr, which changes nothing of the result. */
+static void profile(void **state)
+{
+    (void)state;
+    char *err;
+    assert_int_equal(TRAIN_AUDIO(NULL, NULL, "--data list.csv --out unseen --epochs %d", 2), 0);
+    assert_int_equal(TRAIN_AUDIO(NULL, &err, "--data list.csv --out seen --epochs %d --profile", 2), 0);
+    test_has(err, "audio: ");
+    test_has(err, "mean of 8 training steps");
+    test_has(err, "linear+relu+dropout ");
+    test_has(err, "dense1 ");
+    test_has(err, "lstm ");
+    test_same_files(all.dir, "unseen/audio.checkpoint.safetensors", "seen/audio.checkpoint.safetensors");
+    free(err);
+}
+
 /* ---- out of fold ----------------------------------------------------------------------------------- */
 
 enum { FOLDS = 3 };
@@ -431,6 +447,7 @@ int main(void)
         cmocka_unit_test(scores_a_test_split),
         cmocka_unit_test(goes_on_bit_for_bit),
         cmocka_unit_test(a_signal_saves),
+        cmocka_unit_test(profile),
         cmocka_unit_test(scores_out_of_fold_are_of_strangers),
         cmocka_unit_test(folds_go_on_bit_for_bit),
         cmocka_unit_test(mistakes),

@@ -446,6 +446,36 @@ static void a_loss_that_is_no_number_stops(void **state)
     free(path);
 }
 
+/* Of every step, whatever its batch's size: with 16 clips in batches of 5, four plans' worth an epoch. */
+static void profiles_sum_up_all_batches(void **state)
+{
+    (void)state;
+    for (int on = 0; on < 2; on++) {
+        nn_train_options options = run_options();
+        options.epochs = 3;
+        options.profile = on;
+        run r;
+        nn_train_end end;
+        int count = -1;
+        run_make(&r, 1, NN_AUDIO, 0, &options);
+        assert_true(!nn_trainer_profile(r.trainer, &count) && count == 0);
+        assert_ok(r.ctx, run_go(&r, NULL, &end));
+        for (int again = 0; again < 2; again++) {
+            const tn_step_info *step = nn_trainer_profile(r.trainer, &count);
+            assert_int_equal(count > 5, on);
+            bool dense = false;
+            for (int i = 0; i < count; i++) {
+                assert_int_equal(step[i].runs, 3 * 4);
+                assert_true(step[i].forward_seconds > 0);
+                dense = dense || (strcmp(step[i].name, "dense1") == 0 && strcmp(step[i].op, "linear") == 0 &&
+                                  step[i].flops > 0 && step[i].backward_seconds > 0);
+            }
+            assert_int_equal(dense, on);
+        }
+        run_destroy(&r);
+    }
+}
+
 /* Weights and inputs are finite, but a layer overflows: it is named, and nothing behind it. */
 static void a_layer_that_overflows_is_named(void **state)
 {
@@ -507,6 +537,7 @@ int main(void)
         cmocka_unit_test(class_weights_count),
         cmocka_unit_test(bad_clips_are_refused),
         cmocka_unit_test(a_loss_that_is_no_number_stops),
+        cmocka_unit_test(profiles_sum_up_all_batches),
         cmocka_unit_test(a_layer_that_overflows_is_named),
         cmocka_unit_test(a_layer_that_overflows_in_validation),
     };
