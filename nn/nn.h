@@ -701,9 +701,10 @@ typedef struct nn_svm_pair_fit {
 tn_status nn_svm_train(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params, nn_svm **out,
                        nn_svm_pair_fit **fits);
 
-/* Predicts each row by machines trained on the rows of other folds; fold (rows) holds numbers from 0 to rows
- * - 1, gaps allowed. A class that a training part lacks gets no vote there; a lone class wins. predicted
- * (rows) are labels. Errors as for nn_svm_train(), and TN_RANGE where one fold holds every row. */
+/* Predicts each row by machines trained on the rows of other folds, to a hundredth of the tolerance
+ * (docs/svm.md); fold (rows) holds numbers from 0 to rows - 1, gaps allowed. A class that a training part
+ * lacks gets no vote there; a lone class wins. predicted (rows) are labels. Errors as for nn_svm_train(), and
+ * TN_RANGE where one fold holds every row. */
 tn_status nn_svm_cross_validate(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params,
                                 const int *fold, int *predicted);
 

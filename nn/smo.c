@@ -427,7 +427,8 @@ nn_smo_result nn_smo_solve_scaled(nn_smo *s, double factor, double *alpha)
         s->problem.cost[side] = cost[side] * factor;
     for (int t = 0; t < s->problem.count; t++) {
         const bool was_at_cost = s->alpha[t] >= cost[s->y[t] < 0];
-        nn_smo_set(s, t, was_at_cost ? nn_smo_cost(s, t) : s->alpha[t] * factor);
+        const double now = nn_smo_cost(s, t), scaled = s->alpha[t] * factor;
+        nn_smo_set(s, t, was_at_cost ? now : fmin(scaled, nextafter(now, 0))); /* rounding moves no bound */
         s->slope[t] = factor * s->slope[t] + (1 - factor) * s->y[t];
         s->bounded[t] *= factor;
     }

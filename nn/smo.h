@@ -60,7 +60,8 @@ typedef struct nn_smo_result {
 typedef struct nn_smo nn_smo;
 
 /* For problems of up to `room` rows out of a data set of `rows`. The row cache takes up to `cache_bytes`, but
- * has two rows at least and all of them where they fit. TN_NOMEM. */
+ * has two rows at least and all of them where they fit. Without `jumping` no problem's wish for it is heard.
+ * TN_NOMEM. */
 tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, bool jumping, nn_smo **out);
 void nn_smo_destroy(tn_ctx *ctx, nn_smo *smo);
 
@@ -69,7 +70,8 @@ void nn_smo_destroy(tn_ctx *ctx, nn_smo *smo);
 nn_smo_result nn_smo_solve(nn_smo *smo, const nn_smo_problem *problem, double *alpha);
 
 /* The problem that was solved last with costs `factor` times as large, from its solution scaled alike, in
- * which what was at a bound still is, and with the kernel values that are there. */
+ * which what was at a bound still is, and with the kernel values that are there. `factor` is at least 1, and
+ * not so large that products overflow. */
 nn_smo_result nn_smo_solve_scaled(nn_smo *smo, double factor, double *alpha);
 
 #endif

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CHAIN = 32 };
+/* Links of a chain, and what the costs of two of them may differ by: from farther away nothing is gained. */
+enum { MOST_CHAIN = 32, MOST_FACTOR = 1 << 20 };
 
 /* Points of one kernel at work. A task is a pair of classes, a fold that is held out, and a chain of rising
  * costs: each problem begins where the one before it ended, with the same kernel values. */
@@ -53,7 +54,10 @@ static int solve_chain(const validator *v, nn_svm_worker *w, int a, int b, int h
         keep(w, count, (*solved)++, result.rho);
         if (*solved == links)
             break;
-        result = nn_smo_solve_scaled(w->smo, cost[*solved] / cost[*solved - 1], w->alpha);
+        const double factor = cost[*solved] / cost[*solved - 1];
+        result = factor <= MOST_FACTOR
+                     ? nn_smo_solve_scaled(w->smo, factor, w->alpha)
+                     : nn_svm_solve_pair(&v->job, w, a, b, v->fold, held, cost[*solved], &count);
     }
     return count;
 }

@@ -318,13 +318,15 @@ nn_smo_result nn_svm_solve_pair(const nn_svm_job *job, nn_svm_worker *w, int a, 
     *count = n;
     if (of[0] == 0 || of[1] == 0)
         return (nn_smo_result){.rho = of[0] ? -1 : of[1] ? 1 : 0, .converged = true, .finite = true};
+    /* Jumps come nearer to the optimum at hardly a cost, so that where a chain began makes no difference. */
+    const bool jumping = w->solution != NULL;
     const nn_smo_problem problem = {.gram = &job->gram,
                                     .row = w->row,
                                     .y = w->y,
                                     .count = n,
                                     .cost = {cost * job->weight[a], cost * job->weight[b]},
-                                    .tolerance = job->params->tolerance,
+                                    .tolerance = job->params->tolerance * (jumping ? 0.01 : 1),
                                     .shrinking = job->params->shrinking,
-                                    .jumping = w->solution != NULL};
+                                    .jumping = jumping};
     return nn_smo_solve(w->smo, &problem, w->alpha);
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Grid search by bin/svm and by scikit-learn's GridSearchCV, one after the other, on the same rows.
 
-    grid.py [--svm bin/svm] [--threads N] [--repeat N] [--points 135|27]
+    grid.py [--svm bin/svm] [--threads N] [--repeat N] [--points 135|45]
 
 Needs numpy and scikit-learn. 2,661 rows of two softmax scores of three classes that overlap (made with a fixed seed) are
 cross-validated in five stratified folds at 135 points: polynomials of degree 2 and 3 and RBF, nine C from 2^-5 to 2^11, five gammas
-from 2^-9 to 2^-1; 27 points are every second C and gamma. Prints the wall and processor seconds of each, and ratios of the
+from 2^-9 to 2^-1; 45 points are every second C and gamma. Prints the wall and processor seconds of each, and ratios of the
 medians; on a machine that does other work as well only those of the processor time mean something.
 """
 import argparse
@@ -76,7 +76,7 @@ def main():
     parser.add_argument("--svm", default="bin/svm")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--points", type=int, choices=(135, 27), default=135)
+    parser.add_argument("--points", type=int, choices=(135, 45), default=135)
     parser.add_argument("--ask-sklearn", help=argparse.SUPPRESS)
     args = parser.parse_args()
     step = 2 if args.points == 135 else 4

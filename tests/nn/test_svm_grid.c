@@ -253,6 +253,28 @@ static void every_instruction_set_trains_the_same(void **state)
     assert_true(tried >= 1);
 }
 
+/* Costs whose ratio is no number begin a chain anew. */
+static void costs_far_apart(void **state)
+{
+    (void)state;
+    tn_ctx *ctx = test_ctx(1, NULL);
+    nn_svm_data data = make_rows(ctx);
+    nn_svm_params params = nn_svm_defaults();
+    nn_svm_point far[2] = {{.kernel = NN_SVM_RBF, .gamma = 1, .cost = 1e-320},
+                           {.kernel = NN_SVM_RBF, .gamma = 1, .cost = 1}},
+                 one = far[1];
+    int fold[ROWS];
+    size_t best;
+    assert_ok(ctx, nn_svm_folds_stratified(ctx, &data, FOLDS, 3, fold));
+    assert_ok(ctx, nn_svm_grid(ctx, &data, &params, fold, far, 2, &best));
+    assert_ok(ctx, nn_svm_grid(ctx, &data, &params, fold, &one, 1, &best));
+    assert_true(far[0].correct >= 0);
+    assert_true(far[1].correct > ROWS / 2);
+    assert_int_equal(far[1].correct, one.correct);
+    nn_svm_data_free(ctx, &data);
+    tn_ctx_destroy(ctx);
+}
+
 typedef struct seen {
     size_t calls, done; /* how often it was called, and what it was told last */
 } seen;
@@ -294,6 +316,7 @@ int main(void)
         cmocka_unit_test(grid_is_training_without_the_fold),
         cmocka_unit_test(nothing_changes_the_grid),
         cmocka_unit_test(every_instruction_set_trains_the_same),
+        cmocka_unit_test(costs_far_apart),
         cmocka_unit_test(progress_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
