@@ -155,6 +155,12 @@ tn_status data_stb_decode(tn_ctx *ctx, const unsigned char *bytes, size_t count,
     } else if (!(*rgb = take(ctx, decoded, (size_t)width * (size_t)height * 3))) {
         status = TN_NOMEM;
     }
+    /* Without memory for one format stb_image may have tried the next; the context holds an error by then. */
+    if (status == TN_OK && heap.starved) {
+        tn_free(ctx, *rgb);
+        *rgb = NULL;
+        status = TN_NOMEM;
+    }
     heap_end(&heap);
     return status;
 }
