@@ -419,7 +419,8 @@ typedef struct data_prepared {
 
 /* Makes the folder `out` (its parent must be there) ready for the clips of a list: folders for its splits,
  * what an interrupted run left half done removed, and locked, so that no other run works there. *lock is for
- * data_prepare_end(). Fails with TN_IO, also where the list was read from `out`/manifest.csv, or TN_NOMEM. */
+ * data_prepare_end(). Fails with TN_IO, also where the list was read from `out`/manifest.csv, TN_RANGE for a
+ * split of that name, or TN_NOMEM. */
 tn_status data_prepare_begin(tn_ctx *ctx, const char *out, const data_manifest *manifest, int *lock);
 void data_prepare_end(int lock);
 

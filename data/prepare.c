@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LIST "manifest.csv"
 #define RECORD "prepared.txt"
 #define SOUND "audio.wav"
 #define FIRST_LINE "valence prepared clip 1\n"
@@ -94,11 +95,14 @@ static tn_status make_splits(tn_ctx *ctx, const char *out, const data_manifest *
 }
 
 /* The list that is going to be written must not take the place of the one that was read, whose clips may be
- * elsewhere and have more frames. */
+ * elsewhere and have more frames; nor can a split, at the end of all work, have its place. */
 static tn_status check_list(tn_ctx *ctx, const char *out, const data_manifest *m)
 {
     struct stat in, old;
-    char *path = data_join(ctx, out, "manifest.csv");
+    for (size_t i = 0; i < m->count; i++)
+        if (strcmp(m->item[i].split, LIST) == 0)
+            return tn_fail(ctx, TN_RANGE, "%s: a split cannot be called " LIST ", as the list is", m->path);
+    char *path = data_join(ctx, out, LIST);
     tn_status status = path ? TN_OK : TN_NOMEM;
     if (path && m->path && stat(m->path, &in) == 0 && stat(path, &old) == 0 && in.st_dev == old.st_dev &&
         in.st_ino == old.st_ino)

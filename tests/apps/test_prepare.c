@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { TRAIN = 12, VAL = 6 };
 
@@ -196,6 +197,10 @@ static void the_list_that_was_read_stays(void **state)
                                        "--size 48 whole/../own/manifest.csv own"};
     for (int i = 0; i < 3; i++)
         test_failure(all.dir, "prepare", ways[i], 1, "is the list itself");
+    static const char taken[] = "name,frames,audio,label,split\na,../whole/train/0_0,,x,manifest.csv\n";
+    test_write_file(test_in(all.dir, "own/taken.csv"), taken, strlen(taken));
+    test_failure(all.dir, "prepare", "own/taken.csv own/taken", 1, "a split cannot be called manifest.csv");
+    assert_int_equal(unlink(test_in(all.dir, "own/taken.csv")), 0);
     char *text = (char *)test_read_file(test_in(all.dir, "own/manifest.csv"), NULL), *out;
     assert_string_equal(text, list);
     free(text);
