@@ -157,6 +157,8 @@ static void compare(const fixture *f, const wt_file *want, const char *prefix, c
  * nothing near a kink, and by 3e-5 in any case with smooth functions in the place of ReLU and maximum. */
 static void most_are_close(const wt_file *want, const errors *e, double most)
 {
+    print_message("%s: %d of %d tensors within %.2g, the worst (%s) off by %.2g\n", wt_path(want), e->close,
+                  e->count, e->bound, e->name, e->worst);
     if (e->worst > most || 4 * e->close < 3 * e->count)
         fail_msg("%s: %s is off by %.3g, at most %.3g is asked; %d of %d tensors are within %.3g",
                  wt_path(want), e->name, e->worst, most, e->close, e->count, e->bound);
