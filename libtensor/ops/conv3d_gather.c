@@ -12,6 +12,7 @@
 
 enum {
     BLOCK = 112,    /* pixels of a task: their rows stay in the second-level cache */
+    FEW = 14,       /* pixels at a time where there is a residual: one tile of the largest kernel */
     GAP = 16,       /* floats between copied rows */
     ALIASING = 1024 /* floats: one page */
 };
@@ -117,36 +118,52 @@ static int list_taps(const gather_job *job, int64_t first, int64_t count, float 
     return taps;
 }
 
+/* Pixels [row, row + m) of the block that begins at pixel `first`, for one panel of output channels. */
+static void multiply(const gather_job *job, tn_brgemm *product, int64_t first, int64_t row, int64_t panel,
+                     const int64_t *tap)
+{
+    const conv_geometry *g = job->g;
+    const tn_step *step = job->step;
+    const int nr = step->ctx->kernels->nr;
+    const int64_t step_b = product->k * nr, o = panel * nr, at = (first + row) * g->o + o;
+    const float *weights = (const float *)step->packed + panel * conv_used_taps(g) * step_b;
+    const float *b[TN_MAX_TAPS];
+    for (int i = 0; i < product->batch; i++)
+        b[i] = weights + tap[i] * step_b;
+    product->b = b;
+    product->n = (int)tn_min(nr, g->o - o);
+    product->c = step->out[0].data + at;
+    product->bias = conv_shift(step, g) + o;
+    product->residual = step->epilogue.add ? step->epilogue.residual.data + at : NULL;
+    step->ctx->kernels->brgemm(product);
+}
+
 static void gather_task(void *arg, int64_t task, int thread)
 {
     const gather_job *job = arg;
     const conv_geometry *g = job->g;
     const tn_step *step = job->step;
-    const tn_kernels *kernels = step->ctx->kernels;
     const int64_t group = task % job->panel_groups, first = task / job->panel_groups * job->block;
-    const float *a[TN_MAX_TAPS], *b[TN_MAX_TAPS];
+    const int64_t count = tn_min(job->block, pixels(g) - first);
+    const float *a[TN_MAX_TAPS];
     int64_t tap[TN_MAX_TAPS];
-    const int64_t k = g->k[2] * g->c, step_b = k * kernels->nr;
-    tn_brgemm product = {.m = tn_min(job->block, pixels(g) - first),
-                         .k = k,
+    tn_brgemm product = {.k = g->k[2] * g->c,
                          .a = a,
-                         .b = b,
                          .lda = must_copy(g) ? row_floats(g) : g->c,
                          .ldc = g->o,
                          .ldr = g->o,
                          .relu = step->epilogue.relu};
-    product.batch = list_taps(job, first, product.m, tn_thread_scratch(step, thread), a, tap);
-    for (int64_t panel = job->panels * group / job->panel_groups;
-         panel < job->panels * (group + 1) / job->panel_groups; panel++) {
-        const float *weights = (const float *)step->packed + panel * conv_used_taps(g) * step_b;
+    product.batch = list_taps(job, first, count, tn_thread_scratch(step, thread), a, tap);
+    /* A residual is read along its pixels' channels while they are at hand; else weights are used by all
+     * pixels before the next. */
+    const int64_t height = step->epilogue.add ? tn_min(count, FEW) : count;
+    for (int64_t row = 0; row < count; row += height) {
+        product.m = tn_min(height, count - row);
+        for (int64_t panel = job->panels * group / job->panel_groups;
+             panel < job->panels * (group + 1) / job->panel_groups; panel++)
+            multiply(job, &product, first, row, panel, tap);
         for (int i = 0; i < product.batch; i++)
-            b[i] = weights + tap[i] * step_b;
-        const int64_t o = panel * kernels->nr, at = first * g->o + o;
-        product.n = (int)tn_min(kernels->nr, g->o - o);
-        product.c = step->out[0].data + at;
-        product.bias = conv_shift(step, g) + o;
-        product.residual = step->epilogue.add ? step->epilogue.residual.data + at : NULL;
-        kernels->brgemm(&product);
+            a[i] += height * product.lda;
     }
 }
 
