@@ -1,6 +1,8 @@
 /* Maximum over windows. Of equal values the first in order of T, H, W has the gradient, as in PyTorch. */
 #include "libtensor/ops/pool3d.h"
 
+#include <string.h>
+
 static tn_status prepare(tn_step *step)
 {
     const tn_pool3d_attr *attr = step->node->attr;
@@ -8,6 +10,8 @@ static tn_status prepare(tn_step *step)
     step->flops = (double)n * attr->kernel[0] * attr->kernel[1] * attr->kernel[2];
     if (step->training)
         step->saved_bytes = (size_t)n * sizeof(int32_t); /* where each maximum is: t, h, w in its sample */
+    else
+        step->thread_scratch_bytes = (size_t)(step->in[0].size[1] * step->in[0].size[4]) * sizeof(float);
     return TN_OK;
 }
 
@@ -22,7 +26,7 @@ static void take(const float *restrict x, int64_t channels, float *restrict best
         best[c] = x[c] > best[c] || x[c] != x[c] ? x[c] : best[c];
 }
 
-/* One row of output pixels. */
+/* One row of output pixels in training. */
 static void forward_task(void *arg, int64_t task, int thread)
 {
     (void)thread;
@@ -36,13 +40,13 @@ static void forward_task(void *arg, int64_t task, int thread)
     for (int64_t ow = 0; ow < y->size[4]; ow++) {
         const int64_t at = pool_pixel(y, n, ot, oh, ow);
         float *best = y->data + at;
-        int32_t *where = step->training ? (int32_t *)step->saved + at : NULL;
+        int32_t *where = (int32_t *)step->saved + at;
         pool_window(step, 2, ow, &w0, &w1);
         /* A window always holds a pixel, because padding is at most half the kernel. */
         const int32_t first = (int32_t)((t0 * x->size[3] + h0) * x->size[4] + w0);
         for (int64_t c = 0; c < channels; c++)
             best[c] = x->data[pool_pixel(x, n, t0, h0, w0) + c];
-        for (int64_t c = 0; where && c < channels; c++)
+        for (int64_t c = 0; c < channels; c++)
             where[c] = first;
         for (int64_t t = t0; t < t1; t++)
             for (int64_t h = h0; h < h1; h++)
@@ -52,10 +56,37 @@ static void forward_task(void *arg, int64_t task, int thread)
     }
 }
 
+/* The same where nobody asks which pixel it was: first the maximum over T and H of whole rows, then of what
+ * lies in the windows along W. */
+static void rows_task(void *arg, int64_t task, int thread)
+{
+    const tn_step *step = arg;
+    const tn_tensor *x = &step->in[0], *y = &step->out[0];
+    const int64_t channels = x->size[1], oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
+    const int64_t n = task / y->size[3] / y->size[2], width = x->size[4] * channels;
+    float *row = tn_thread_scratch(step, thread);
+    int64_t t0, t1, h0, h1, w0, w1;
+    pool_window(step, 0, ot, &t0, &t1);
+    pool_window(step, 1, oh, &h0, &h1);
+    memcpy(row, x->data + pool_pixel(x, n, t0, h0, 0), (size_t)width * sizeof *row);
+    for (int64_t t = t0; t < t1; t++)
+        for (int64_t h = h0; h < h1; h++)
+            if (t > t0 || h > h0)
+                take(x->data + pool_pixel(x, n, t, h, 0), width, row, NULL, 0);
+    for (int64_t ow = 0; ow < y->size[4]; ow++) {
+        float *best = y->data + pool_pixel(y, n, ot, oh, ow);
+        pool_window(step, 2, ow, &w0, &w1);
+        memcpy(best, row + w0 * channels, (size_t)channels * sizeof *best);
+        for (int64_t w = w0 + 1; w < w1; w++)
+            take(row + w * channels, channels, best, NULL, 0);
+    }
+}
+
 static void forward(tn_step *step)
 {
     const tn_tensor *y = &step->out[0];
-    tn_parallel(step->ctx, y->size[0] * y->size[2] * y->size[3], forward_task, step);
+    tn_parallel(step->ctx, y->size[0] * y->size[2] * y->size[3], step->training ? forward_task : rows_task,
+                step);
 }
 
 /* One row of input pixels gathers from the windows that hold it, so that no two tasks write to one place. */
