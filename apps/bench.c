@@ -6,6 +6,7 @@
 static const char program[] = "bench";
 
 static const bench_work works[] = {
+    {"video", "the video network on clips of frames", bench_video},
     {"audio", "the audio network on clips of sound", bench_audio},
     {"train-audio", "a step of the audio network's training", bench_train_audio},
     {"features", "the short-term features of sound", bench_features},
@@ -16,17 +17,20 @@ enum { WORKS = sizeof works / sizeof *works };
 static const char about[] =
     "Measures one thing: runs it once, then several times with a clock, and prints the median.\n"
     "BENCHMARK is one of\n"
+    "  video        the video network's answer for --batch (1) clips of --frames of 224 x 224\n"
     "  audio        the audio network's answer for --batch (1) clips of --windows\n"
     "  train-audio  a step of its training on --batch (128) clips of --windows\n"
     "  features     the short-term features of --seconds of sound at --rate\n"
+    "What a convolution leaves out (padding, Winograd) counts as done in its GFLOP/s.\n"
     "A share of the peak is that of what the core does in a loop of nothing but fused multiply-adds.";
 
 static int parse(int argc, char **argv, bench_options *o)
 {
-    *o = (bench_options){.runs = 5, .windows = 498, .rate = 16000, .seconds = 5};
+    *o = (bench_options){.runs = 5, .frames = 16, .windows = 498, .rate = 16000, .seconds = 5};
     const cmd_option list[] = {
         cmd_int("runs", "N", "timed runs (5)", &o->runs, 1, 100000),
         cmd_int("batch", "N", "clips at a time", &o->batch, 1, 1 << 16),
+        cmd_int("frames", "N", "frames of a clip (16)", &o->frames, 1, 4096),
         cmd_int("windows", "N", "windows of a clip (498, as 5 s have)", &o->windows, 1, 1 << 20),
         cmd_int("rate", "N", "of the sound in Hz (16000)", &o->rate, 8000, 192000),
         cmd_number("seconds", "S", "length of the sound (5)", &o->seconds, 0.1, 3600),

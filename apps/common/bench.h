@@ -10,6 +10,7 @@ typedef struct bench_options {
     cmd_line cmd;   /* common options; the operand names the benchmark */
     int runs;       /* --runs: timed ones, after one that is not */
     int batch;      /* --batch; 0: the benchmark's own */
+    int frames;     /* --frames of a clip */
     int windows;    /* --windows of sound in a clip */
     int rate;       /* --rate of the sound in Hz */
     double seconds; /* --seconds of sound */
@@ -38,6 +39,9 @@ tn_status bench_time(tn_ctx *ctx, const bench_options *o, bench_fn run, void *ar
 
 /* Prints it to stdout as text, or as one JSON object with --json. Returns an exit status. */
 int bench_print(const tn_ctx *ctx, const bench_options *o, const bench_result *result);
+
+/* bench_video.c */
+tn_status bench_video(tn_ctx *ctx, const bench_options *o, bench_result *out);
 
 /* bench_audio.c */
 tn_status bench_audio(tn_ctx *ctx, const bench_options *o, bench_result *out);

@@ -50,6 +50,18 @@ static void benchmarks_of_the_network_count_its_work(void **state)
     json_decref(step);
 }
 
+/* 79.7 GFLOP for 16 frames; two have an eighth of most layers, and no fewer than one frame anywhere. */
+static void the_video_network_is_measured(void **state)
+{
+    (void)state;
+    json_t *object = measure("video --frames 2");
+    const double flops = number(object, "gflops") * number(object, "seconds");
+    assert_true(flops > 79.7 / 8 && flops < 79.7 / 4);
+    assert_string_equal(json_string_value(json_object_get(object, "work")),
+                        "the video network's answers of 1 x 2 frames of 224 x 224");
+    json_decref(object);
+}
+
 static void features_are_measured_at_any_rate(void **state)
 {
     (void)state;
@@ -78,6 +90,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(benchmarks_of_the_network_count_its_work),
+        cmocka_unit_test(the_video_network_is_measured),
         cmocka_unit_test(features_are_measured_at_any_rate),
         cmocka_unit_test(text_and_mistakes),
     };
