@@ -18,6 +18,10 @@ void golden_near(tn_ctx *ctx, const wt_file *file, const char *name, const tn_te
 void golden_draw(const char *name, const tn_tensor *out);
 void golden_input(const char *name, const tn_tensor *out);
 
+/* golden_draw(), but biases of batch norm are near 2 or -2, the sign drawn, so that little of what enters a
+ * ReLU is near 0: shift_batch_norms() in tests/golden/networks.py. */
+void golden_draw_shifted(const char *name, const tn_tensor *out);
+
 /* Draws every parameter and buffer of a graph. */
 void golden_draw_all(tn_graph *graph);
 

@@ -41,6 +41,15 @@ def load_drawn(model):
     return model.double()
 
 
+def shift_batch_norms(model):
+    """Biases of batch norm near 2 or -2; golden_draw_shifted() in tests/common/golden.c is the same rule."""
+    for name, module in model.float().named_modules():
+        if isinstance(module, nn.BatchNorm3d):
+            sign = np.sign(uniform(SEED, f"shift.{name}.bias", (module.num_features,), -1, 1))
+            module.bias.data += torch.from_numpy(2 * sign)
+    return model.double()
+
+
 # ---- networks ----------------------------------------------------------------------------------------
 
 

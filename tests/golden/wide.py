@@ -11,11 +11,11 @@ import torch
 from safetensors.numpy import save_file
 from torch.nn import functional as F
 
-from networks import SEED, Audio, Video, inputs, load_drawn
+from networks import SEED, Audio, Video, inputs, load_drawn, shift_batch_norms
 from philox import uniform
 
 OUT = pathlib.Path("tests/golden/wide")
-PLACES, STEPS, SHIFT = 32, 10, 2
+PLACES, STEPS = 32, 10
 LABELS = {"video": [2, 0], "audio": [2, 0, 1, 1]}
 ADAM = {"video": dict(lr=1e-5, eps=1e-5), "audio": dict(lr=1e-3)}
 
@@ -24,13 +24,8 @@ ADAM = {"video": dict(lr=1e-5, eps=1e-5), "audio": dict(lr=1e-3)}
 
 
 def make_video():
-    """Biases of batch norm are near +-SHIFT; why: tests/nn/test_wide.c."""
-    model = load_drawn(Video(64, (3, 4, 6, 3), 3)).float()
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.BatchNorm3d):
-            sign = np.sign(uniform(SEED, f"shift.{name}.bias", (module.num_features,), -1, 1))
-            module.bias.data += torch.from_numpy(SHIFT * sign)
-    return model.double()
+    """Why the shift: tests/nn/test_wide.c."""
+    return shift_batch_norms(load_drawn(Video(64, (3, 4, 6, 3), 3)))
 
 
 def make_audio():

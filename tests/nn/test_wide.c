@@ -33,24 +33,6 @@ typedef struct errors {
 
 /* ---- networks and batches --------------------------------------------------------------------------- */
 
-static bool is_batch_norm_bias(const char *name)
-{
-    return strstr(name, ".bias") && (strstr(name, "bn") || strstr(name, "downsample.1"));
-}
-
-/* The values that a parameter begins with. Biases of batch norm are near 2 or -2, the sign drawn, so that
- * little of what enters a ReLU is near 0: see most_are_close(). */
-static void draw(const char *name, const tn_tensor *out)
-{
-    golden_draw(name, out);
-    if (!is_batch_norm_bias(name))
-        return;
-    char stream[192];
-    snprintf(stream, sizeof stream, "shift.%s", name);
-    for (int64_t i = 0; i < tn_numel(out); i++)
-        out->data[i] += 2 * tn_uniform(SEED, tn_hash(stream), (uint64_t)i) < 1 ? -2.0f : 2.0f;
-}
-
 static fixture make(nn_kind kind, bool frozen)
 {
     const bool sound = kind == NN_AUDIO;
@@ -65,7 +47,7 @@ static fixture make(nn_kind kind, bool frozen)
         tn_var *param = tn_param_at(f.graph, i);
         const tn_tensor value = tn_value(param);
         assert_non_null(value.data);
-        draw(tn_var_name(param), &value);
+        golden_draw_shifted(tn_var_name(param), &value);
         if (frozen && tn_is_buffer(param))
             assert_int_equal(tn_set_trainable(f.graph, tn_var_name(param), false), 1);
     }
@@ -153,8 +135,9 @@ static void compare(const fixture *f, const wt_file *want, const char *prefix, c
  * activations a few lie so near a kink (0 for ReLU, two equal candidates for a maximum) that single precision
  * puts them on its other side. A gradient then has a term more or less, and so has every gradient below it.
  * PyTorch in float is off PyTorch in double in the same way: by 6e-4 with frozen statistics, by 5e-2 with
- * batch statistics (eight numbers a channel in layer4), by 1e-5 where the biases of draw() happen to leave
- * nothing near a kink, and by 3e-5 in any case with smooth functions in the place of ReLU and maximum. */
+ * batch statistics (eight numbers a channel in layer4), by 1e-5 where the biases of golden_draw_shifted()
+ * happen to leave nothing near a kink, and by 3e-5 in any case with smooth functions in the place of ReLU and
+ * maximum. */
 static void most_are_close(const wt_file *want, const errors *e, double most)
 {
     print_message("%s: %d of %d tensors within %.2g, the worst (%s) off by %.2g\n", wt_path(want), e->close,
@@ -233,7 +216,7 @@ static void take_update(tn_var *param)
 {
     const tn_tensor value = tn_value(param);
     float *now = golden_rows(&value);
-    draw(tn_var_name(param), &value);
+    golden_draw_shifted(tn_var_name(param), &value);
     for (int64_t i = 0; i < tn_numel(&value); i++)
         value.data[i] = now[i] - value.data[i];
     free(now);
