@@ -114,6 +114,8 @@ struct tn_op {
     size_t attr_size;           /* 0: no attributes */
     unsigned keep_in, keep_out; /* bit i: backward reads input i, output i */
     bool identity_in_inference; /* an inference plan passes input 0 on */
+    double inference_error;     /* largest error of an inference plan's outputs, relative to the largest
+                                 * value; 0: 1e-5, as in training */
     const tn_case *cases;       /* ends with a NULL label */
 
     /* Checks step->in against each other and the attributes and sets the sizes of step->out. */

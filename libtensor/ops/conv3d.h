@@ -53,7 +53,7 @@ typedef struct conv_way {
 
 extern const conv_way conv_by_blocks; /* conv3d_gather.c: blocks of pixels */
 extern const conv_way conv_by_tiles;  /* conv3d_winograd.c: 3 x 3 along H and W */
-extern const conv_way conv_by_time;   /* conv3d_time.c: seven frames */
+extern const conv_way conv_by_stem;   /* conv3d_stem.c: 7 x 7 along T and H, stride 2 along H */
 
 /* The direct ways' weights: [panel][kt, kh][kw][c][column]. */
 size_t conv_direct_floats(const tn_kernels *kernels, const conv_geometry *g);

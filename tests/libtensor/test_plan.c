@@ -284,31 +284,35 @@ static void inference_fuses_behind_linear_layers_too(void **state)
 }
 
 /* Every way that convolution has at inference, with all that can be fused behind it, against the direct one
- * of training: whole rows, blocks of pixels that are copied together or not, Winograd's tiles of 4 and 2,
- * Winograd's along time. */
+ * of training: whole rows, blocks of pixels that are copied together or not, Winograd's tiles of 4 and 2, the
+ * stem. */
 static void inference_fuses_behind_every_way_of_convolution(void **state)
 {
     (void)state;
     static const struct {
         int64_t channels, kernel, size[3];
-    } way[] = {{5, 3, {2, 5, 15}},   {68, 3, {1, 7, 7}}, {20, 1, {3, 7, 9}},
-               {32, 3, {3, 14, 14}}, {36, 3, {4, 5, 6}}, {17, 7, {6, 4, 5}}};
+        int stride;
+    } way[] = {{5, 3, {2, 5, 15}, 1},   {68, 3, {1, 7, 7}, 1}, {20, 1, {3, 7, 9}, 1},
+               {32, 3, {3, 14, 14}, 1}, {36, 3, {4, 5, 6}, 1}, {17, 7, {6, 11, 6}, 2}};
     for (size_t i = 0; i < sizeof way / sizeof *way; i++) {
-        const int64_t c = way[i].channels, *s = way[i].size;
+        const int64_t c = way[i].channels, *s = way[i].size, stride = way[i].stride;
+        const int64_t *shape = SIZE(2, c, s[0], s[1], s[2]);
+        const int64_t elements = 2 * c * s[0] * ((s[1] - 1) / stride + 1) * ((s[2] - 1) / stride + 1);
         net n = net_open(2);
         tn_var *x = tn_input(n.graph, "x", 5, SIZE(TN_ANY, c, TN_ANY, TN_ANY, TN_ANY));
-        tn_var *y = net_norm(net_conv(x, "conv", c, c, way[i].kernel, 1), "bn", c);
-        tn_output(tn_relu(tn_add(x, y)), "y");
+        tn_var *y = net_norm(net_conv(x, "conv", c, c, way[i].kernel, way[i].stride), "bn", c);
+        tn_var *residual = stride > 1 ? net_conv(x, "shortcut", c, c, 1, way[i].stride) : x;
+        tn_output(tn_relu(tn_add(y, residual)), "y");
         assert_ok(n.ctx, net_fill(n.graph));
         tn_set_trainable(n.graph, "", false);
-        const int64_t *shape = SIZE(2, c, s[0], s[1], s[2]);
         tn_plan *fused = net_inference(&n, shape, 5), *plain = net_training(&n, "y", shape, 5);
         net_randomise_x(fused);
         net_randomise_x(plain);
         tn_plan_forward(fused);
         tn_plan_forward(plain);
-        net_assert_close(net_value(fused, "y"), net_value(plain, "y"), 2 * c * s[0] * s[1] * s[2], 1e-5);
-        assert_string_equal(tn_plan_step(fused, 0).fused, "+batch_norm+add+relu");
+        net_assert_close(net_value(fused, "y"), net_value(plain, "y"), elements, 5e-5);
+        assert_string_equal(tn_plan_step(fused, tn_plan_get_info(fused).steps - 1).fused,
+                            "+batch_norm+add+relu");
         tn_plan_destroy(fused);
         tn_plan_destroy(plain);
         net_close(&n);
