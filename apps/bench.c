@@ -7,6 +7,8 @@ static const char program[] = "bench";
 
 static const bench_work works[] = {
     {"video", "the video network on clips of frames", bench_video},
+    {"fine-tune", "a step of the whole video network's training", bench_fine_tune},
+    {"train-head", "a new head's training on cached features", bench_train_head},
     {"audio", "the audio network on clips of sound", bench_audio},
     {"train-audio", "a step of the audio network's training", bench_train_audio},
     {"features", "the short-term features of sound", bench_features},
@@ -18,6 +20,8 @@ static const char about[] =
     "Measures one thing: runs it once, then several times with a clock, and prints the median.\n"
     "BENCHMARK is one of\n"
     "  video        the video network's answer for --batch (1) clips of --frames of 224 x 224\n"
+    "  fine-tune    a step of training all of it on --batch (4) clips of --frames\n"
+    "  train-head   250 epochs of its head on the features of 2,661 clips, --batch (32) at a time\n"
     "  audio        the audio network's answer for --batch (1) clips of --windows\n"
     "  train-audio  a step of its training on --batch (128) clips of --windows\n"
     "  features     the short-term features of --seconds of sound at --rate\n"

@@ -42,6 +42,8 @@ int bench_print(const tn_ctx *ctx, const bench_options *o, const bench_result *r
 
 /* bench_video.c */
 tn_status bench_video(tn_ctx *ctx, const bench_options *o, bench_result *out);
+tn_status bench_fine_tune(tn_ctx *ctx, const bench_options *o, bench_result *out);
+tn_status bench_train_head(tn_ctx *ctx, const bench_options *o, bench_result *out);
 
 /* bench_audio.c */
 tn_status bench_audio(tn_ctx *ctx, const bench_options *o, bench_result *out);

@@ -1,51 +1,196 @@
-/* Benchmark of the video branch: the network's answer for clips. */
+/* Benchmarks of the video branch: the network's answer for clips, a step of training all of it, and a new
+ * head's training on features. */
 #include "apps/common/bench.h"
 #include "apps/common/report.h"
 #include "nn/nn.h"
 
 #include <stdio.h>
 
-enum { CLASSES = 305, SIZE = 224 };
+enum { CLASSES = 305, SIZE = 224, TRAIN_CLASSES = 3, TRAIN_BATCH = 4 };
 
-static tn_status answer(void *arg)
+/* ---- the network ----------------------------------------------------------------------------------- */
+
+typedef struct network {
+    tn_graph *graph;         /* owned */
+    tn_var *loss;            /* training, else NULL */
+    nn_optimizer *optimizer; /* same; owned */
+    tn_plan *plan;           /* owned */
+    int64_t step;            /* training steps done */
+} network;
+
+static void close_network(network *n)
 {
-    tn_plan_forward(arg);
-    return TN_OK;
+    tn_plan_destroy(n->plan);
+    nn_optimizer_destroy(n->optimizer);
+    tn_graph_destroy(n->graph);
 }
 
 /* A plan for seeded weights and clips: what they are does not change how long it takes. */
-static tn_status make_plan(tn_graph *graph, int batch, int frames, tn_plan **plan)
+static tn_status open_network(tn_ctx *ctx, bool train, int batch, int frames, network *n)
 {
-    const nn_video_config config = nn_video_defaults(CLASSES);
-    const nn_network net = nn_video_build(graph, &config);
-    TN_TRY(nn_init(graph, 1));
-    const tn_plan_options options = {.mode = TN_INFERENCE};
-    const tn_input_shape shape = {tn_var_name(net.input), {batch, 3, frames, SIZE, SIZE}};
-    TN_TRY(tn_plan_create(graph, &options, &shape, 1, plan));
-    const tn_tensor x = tn_plan_value(*plan, net.input);
+    const nn_video_config config = nn_video_defaults(train ? TRAIN_CLASSES : CLASSES);
+    const nn_optimizer_options adam = nn_optimizer_defaults(NN_ADAM);
+    TN_TRY(tn_graph_create(ctx, &n->graph));
+    const nn_network net = nn_video_build(n->graph, &config);
+    if (train)
+        n->loss = nn_add_loss(n->graph, net.logits, TRAIN_CLASSES, false);
+    TN_TRY(nn_init(n->graph, 1));
+    if (train)
+        TN_TRY(nn_optimizer_create(n->graph, &adam, &n->optimizer));
+    const tn_input_shape shapes[] = {{tn_var_name(net.input), {batch, 3, frames, SIZE, SIZE}},
+                                     {"labels", {batch}}};
+    const tn_plan_options options = {.mode = train ? TN_TRAINING : TN_INFERENCE, .loss = n->loss};
+    TN_TRY(tn_plan_create(n->graph, &options, shapes, train ? 2 : 1, &n->plan));
+    const tn_tensor x = tn_plan_value(n->plan, net.input);
     tn_fill_uniform(x.data, (size_t)tn_numel(&x), 1, tn_hash("clip"), -1, 1);
+    for (int i = 0; train && i < batch; i++)
+        tn_plan_value(n->plan, tn_find(n->graph, "labels")).data[i] = (float)(i % TRAIN_CLASSES);
+    return TN_OK;
+}
+
+static tn_status answer(void *arg)
+{
+    const network *n = arg;
+    tn_plan_forward(n->plan);
     return TN_OK;
 }
 
 tn_status bench_video(tn_ctx *ctx, const bench_options *o, bench_result *out)
 {
     const int batch = o->batch ? o->batch : 1;
-    tn_graph *graph = NULL;
-    tn_plan *plan = NULL;
-    tn_status status = tn_graph_create(ctx, &graph);
+    network n = {0};
+    tn_status status = open_network(ctx, false, batch, o->frames, &n);
     if (status == TN_OK)
-        status = make_plan(graph, batch, o->frames, &plan);
-    if (status == TN_OK)
-        status = bench_time(ctx, o, answer, plan, out);
+        status = bench_time(ctx, o, answer, &n, out);
     if (status == TN_OK) {
-        out->flops = tn_plan_get_info(plan).flops;
+        out->flops = tn_plan_get_info(n.plan).flops;
         snprintf(out->work, sizeof out->work, "the video network's answers of %d x %d frames of %d x %d",
                  batch, o->frames, SIZE, SIZE);
         if (o->cmd.profile)
-            report_profile("video network", plan);
+            report_profile("video network", n.plan);
     }
-    tn_plan_destroy(plan);
-    if (graph)
-        tn_graph_destroy(graph);
+    close_network(&n);
+    return status;
+}
+
+/* ---- a step of training all of it ------------------------------------------------------------------ */
+
+/* Weights are packed, the loss computed and differentiated, and every parameter updated. */
+static tn_status train(void *arg)
+{
+    network *n = arg;
+    double loss;
+    n->step++;
+    tn_plan_seed(n->plan, 1, (uint64_t)n->step, 0);
+    return nn_train_step(n->graph, n->plan, n->loss, n->optimizer, 1e-5, n->step, &loss);
+}
+
+static tn_status print_layers(tn_ctx *ctx, const tn_plan *plan)
+{
+    const int count = tn_plan_get_info(plan).steps;
+    tn_step_info *step = tn_alloc(ctx, (size_t)count, sizeof *step);
+    if (!step)
+        return TN_NOMEM;
+    for (int i = 0; i < count; i++)
+        step[i] = tn_plan_step(plan, i);
+    report_training("video network", step, count);
+    tn_free(ctx, step);
+    return TN_OK;
+}
+
+tn_status bench_fine_tune(tn_ctx *ctx, const bench_options *o, bench_result *out)
+{
+    const int batch = o->batch ? o->batch : TRAIN_BATCH;
+    network n = {0};
+    tn_status status = open_network(ctx, true, batch, o->frames, &n);
+    if (status == TN_OK)
+        status = bench_time(ctx, o, train, &n, out);
+    if (status == TN_OK) {
+        /* Backward has two products for each of forward's; nobody asks for the clip's gradient. */
+        out->flops = tn_plan_get_info(n.plan).flops * 3 - tn_plan_step(n.plan, 0).flops;
+        snprintf(out->work, sizeof out->work,
+                 "training steps of the video network on %d x %d frames of %d x %d", batch, o->frames, SIZE,
+                 SIZE);
+        if (o->cmd.profile)
+            status = print_layers(ctx, n.plan);
+    }
+    close_network(&n);
+    return status;
+}
+
+/* ---- the head's training on features --------------------------------------------------------------- */
+
+enum { CLIPS = 2661, EPOCHS = 250, HEAD_BATCH = 32 };
+
+typedef struct head {
+    tn_ctx *ctx;            /* borrowed */
+    nn_video_config config; /* the network's */
+    float *features;        /* CLIPS x features; owned */
+    int label[CLIPS];       /* of each */
+    int batch;              /* clips of a step */
+} head;
+
+static tn_status fill(void *arg, size_t clip, int64_t step, const tn_tensor *out)
+{
+    (void)step;
+    const head *h = arg;
+    const tn_tensor in = tn_view(h->features + clip * (size_t)out->size[0], 1, out->size);
+    tn_copy(out, &in);
+    return TN_OK;
+}
+
+static tn_status fit(head *h, tn_graph *graph)
+{
+    const int64_t size[2] = {TN_ANY, nn_video_features(&h->config)};
+    nn_network net = {.input = tn_input(graph, "features", 2, size)};
+    net.features = net.input;
+    net.logits = nn_video_head(graph, net.input, &h->config);
+    tn_output(net.logits, "logits");
+    net.probabilities = tn_softmax(net.logits);
+    tn_output(net.probabilities, "probabilities");
+    TN_TRY(nn_init(graph, 1));
+    const nn_train_options options = {.seed = 1,
+                                      .epochs = EPOCHS,
+                                      .batch = h->batch,
+                                      .optimizer = nn_optimizer_defaults(NN_ADAM),
+                                      .schedule = {NN_SCHEDULE_CONSTANT, 1e-5, EPOCHS, 1, 1}};
+    const nn_clips clips = {.count = CLIPS, .label = h->label, .size = {size[1]}, .fill = fill, .arg = h};
+    const nn_train_hooks hooks = {0};
+    nn_trainer *trainer = NULL;
+    nn_train_end end;
+    tn_status status = nn_trainer_create(graph, &net, TRAIN_CLASSES, &options, &trainer);
+    if (status == TN_OK)
+        status = nn_trainer_run(trainer, &clips, NULL, &hooks, &end);
+    nn_trainer_destroy(trainer);
+    return status;
+}
+
+static tn_status train_head(void *arg)
+{
+    head *h = arg;
+    tn_graph *graph = NULL;
+    TN_TRY(tn_graph_create(h->ctx, &graph));
+    const tn_status status = fit(h, graph);
+    tn_graph_destroy(graph);
+    return status;
+}
+
+tn_status bench_train_head(tn_ctx *ctx, const bench_options *o, bench_result *out)
+{
+    head h = {.ctx = ctx, .config = nn_video_defaults(TRAIN_CLASSES)};
+    h.batch = o->batch ? o->batch : HEAD_BATCH;
+    const size_t width = (size_t)nn_video_features(&h.config);
+    h.features = tn_alloc(ctx, CLIPS * width, sizeof *h.features);
+    if (!h.features)
+        return TN_NOMEM;
+    tn_fill_uniform(h.features, CLIPS * width, 1, tn_hash("features"), 0, 1);
+    for (int i = 0; i < CLIPS; i++)
+        h.label[i] = i % TRAIN_CLASSES;
+    const tn_status status = bench_time(ctx, o, train_head, &h, out);
+    /* Products forward and for the weights' gradient. */
+    out->flops = 2.0 * 2.0 * EPOCHS * CLIPS * TRAIN_CLASSES * (double)width;
+    snprintf(out->work, sizeof out->work, "%d epochs of the video network's head on %d clips, batches of %d",
+             EPOCHS, CLIPS, h.batch);
+    tn_free(ctx, h.features);
     return status;
 }

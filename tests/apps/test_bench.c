@@ -62,6 +62,32 @@ static void the_video_network_is_measured(void **state)
     json_decref(object);
 }
 
+/* Forward, and two products for each of its own; the stem (26.4 GFLOP of 16 frames) needs no gradient of the
+ * clip. */
+static void a_step_of_its_training_is_measured(void **state)
+{
+    (void)state;
+    json_t *object = measure("fine-tune --frames 2 --batch 1");
+    const double flops = number(object, "gflops") * number(object, "seconds");
+    assert_true(flops > (3 * 79.7 - 26.4) / 8 && flops < (3 * 79.7 - 26.4) / 4);
+    assert_string_equal(json_string_value(json_object_get(object, "work")),
+                        "training steps of the video network on 1 x 2 frames of 224 x 224");
+    json_decref(object);
+}
+
+static void the_head_is_trained_for_250_epochs(void **state)
+{
+    (void)state;
+    if (test_quick())
+        skip();
+    json_t *object = measure("train-head --batch 512");
+    const double flops = number(object, "gflops") * 1e9 * number(object, "seconds");
+    assert_true(fabs(flops / (250.0 * 2661 * 2048 * 3 * 4) - 1) < 1e-3);
+    assert_string_equal(json_string_value(json_object_get(object, "work")),
+                        "250 epochs of the video network's head on 2661 clips, batches of 512");
+    json_decref(object);
+}
+
 static void features_are_measured_at_any_rate(void **state)
 {
     (void)state;
@@ -91,6 +117,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(benchmarks_of_the_network_count_its_work),
         cmocka_unit_test(the_video_network_is_measured),
+        cmocka_unit_test(a_step_of_its_training_is_measured),
+        cmocka_unit_test(the_head_is_trained_for_250_epochs),
         cmocka_unit_test(features_are_measured_at_any_rate),
         cmocka_unit_test(text_and_mistakes),
     };
