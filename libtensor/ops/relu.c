@@ -31,11 +31,10 @@ static void forward(tn_step *step)
 
 static void backward_range(void *arg, int64_t begin, int64_t end)
 {
+    static const float scale[2] = {1.0f, 1.0f};
     const tn_step *step = arg;
-    const float *y = step->out[0].data, *dy = step->dout[0].data;
-    float *dx = step->din[0].data;
-    for (int64_t i = begin; i < end; i++)
-        dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+    step->ctx->kernels->relu_gradient(end - begin, scale, step->out[0].data + begin,
+                                      step->dout[0].data + begin, step->din[0].data + begin);
 }
 
 static void backward(tn_step *step)
