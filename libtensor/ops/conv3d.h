@@ -59,6 +59,12 @@ extern const conv_way conv_by_stem;   /* conv3d_stem.c: 7 x 7 along T and H, str
 size_t conv_direct_floats(const tn_kernels *kernels, const conv_geometry *g);
 void conv_direct_pack(const tn_step *step, const conv_geometry *g, const float *scale);
 
+/* conv3d_weights.c: the gradient of the weights. `products` has conv_weights_floats(), a thread's scratch
+ * conv_weights_thread_floats(). */
+size_t conv_weights_floats(const conv_geometry *g);
+size_t conv_weights_thread_floats(const tn_kernels *kernels, const conv_geometry *g);
+void conv_weights_gradient(const tn_step *step, const conv_geometry *g, float *products);
+
 /* Adds what conv_backward() needs to the step's scratch sizes. */
 void conv_prepare_backward(tn_step *step, const conv_geometry *g);
 void conv_backward(tn_step *step);

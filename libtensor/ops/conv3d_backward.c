@@ -1,16 +1,12 @@
-/* Gradients of 3D convolution.
+/* Gradients of 3D convolution; that of the weights is in conv3d_weights.c.
  *
  * Of the input: again products of rows, now of dy with flipped weights. Along W a stride s splits the input
  * pixels into s phases; in each phase neighbours meet the same kernel columns, so a row of one phase is a
  * product with k = taps of that phase * O over a row of dy, written every s pixels. Along T and H the taps
  * that do not meet the row are dropped.
- *
- * Of the weights: for each (kt, kh) tap dW = dY^T X over all pixels, X's rows being the KW * C stretches that
- * forward reads. Tasks own parts of dW, so there is nothing to add up between threads.
  */
 #include "libtensor/ops/conv3d.h"
 
-#include <cblas.h>
 #include <string.h>
 
 enum { X, WEIGHT, BIAS };
@@ -32,21 +28,9 @@ static int64_t gradient_row(const conv_geometry *g)
     return (g->out[2] + 2 * edge(g)) * g->o;
 }
 
-/* Pixels that one product for dW takes at a time. */
-static int64_t gathered_rows(const conv_geometry *g)
-{
-    enum { PIXELS = 448 };
-    return tn_max(1, tn_min(g->out[1], PIXELS / tn_max(1, g->out[2])));
-}
-
 static size_t flipped_floats(const tn_kernels *kernels, const conv_geometry *g)
 {
     return (size_t)g->taps * tn_packed_floats(kernels, g->k[2] * g->o, g->c);
-}
-
-static size_t weight_floats(const conv_geometry *g)
-{
-    return (size_t)(g->o * g->c * g->volume);
 }
 
 void conv_prepare_backward(tn_step *step, const conv_geometry *g)
@@ -58,10 +42,10 @@ void conv_prepare_backward(tn_step *step, const conv_geometry *g)
             thread_floats = (size_t)(g->taps * gradient_row(g));
     }
     if (step->want[WEIGHT] && !g->pointwise) {
-        floats += weight_floats(g);
-        const size_t gathered = (size_t)(gathered_rows(g) * g->out[2] * g->k[2] * g->c);
-        if (gathered > thread_floats)
-            thread_floats = gathered;
+        floats += conv_weights_floats(g);
+        const size_t chunk = conv_weights_thread_floats(step->ctx->kernels, g);
+        if (chunk > thread_floats)
+            thread_floats = chunk;
     }
     if (step->want[WEIGHT] && g->pointwise)
         thread_floats = tn_gemm_tn_bytes(step->ctx->kernels) / sizeof(float);
@@ -187,89 +171,15 @@ static void input_gradient(tn_step *step, const conv_geometry *g, float *packed)
         tn_parallel(step->ctx, g->n * g->in[0] * g->in[1], input_task, &job);
 }
 
-/* ---- of the weights -------------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------------------------- */
 
-enum { BLOCK = 64 }; /* output channels of a task */
-
-typedef struct weight_job {
-    const tn_step *step;
-    conv_geometry g;
-    float *products; /* [tap][o][kw][c] */
-    int64_t blocks;  /* of output channels */
-} weight_job;
-
-/* Gathers the stretches under `rows` output rows that begin at (n, it, oh) for kernel row kh. */
-static void gather(const weight_job *job, int64_t n, int64_t it, int64_t oh, int64_t rows, int64_t kh,
-                   float *out)
+static void weight_gradient(const tn_step *step, const conv_geometry *g, float *products)
 {
-    const conv_geometry *g = &job->g;
-    for (int64_t row = 0; row < rows; row++) {
-        const int64_t h = (oh + row) * g->s[1] + kh - g->p[1];
-        const float *x = job->step->in[X].data + ((n * g->in[0] + it) * g->in[1] + h) * g->in[2] * g->c;
-        for (int64_t ow = 0; ow < g->out[2]; ow++, out += g->k[2] * g->c) {
-            const int64_t w = ow * g->s[2] - g->p[2];
-            const int64_t begin = tn_min(tn_max(0, -w), g->k[2]),
-                          end = tn_max(begin, tn_min(g->k[2], g->in[2] - w));
-            memset(out, 0, (size_t)(begin * g->c) * sizeof *out);
-            memcpy(out + begin * g->c, x + (w + begin) * g->c, (size_t)((end - begin) * g->c) * sizeof *out);
-            memset(out + end * g->c, 0, (size_t)((g->k[2] - end) * g->c) * sizeof *out);
-        }
-    }
-}
-
-static void weight_task(void *arg, int64_t task, int thread)
-{
-    const weight_job *job = arg;
-    const conv_geometry *g = &job->g;
-    const int64_t tap = task / job->blocks, o = task % job->blocks * BLOCK, kt = tap / g->k[1],
-                  kh = tap % g->k[1];
-    const int64_t columns = g->k[2] * g->c, at_once = gathered_rows(g);
-    float *x = tn_thread_scratch(job->step, thread), *out = job->products + (tap * g->o + o) * columns;
-    const int m = (int)tn_min(BLOCK, g->o - o);
-    memset(out, 0, (size_t)(m * columns) * sizeof *out);
-    /* Output rows whose tap lies inside: oh * s + kh - p in [0, H). */
-    const int64_t begin = tn_max(0, tn_ceil_div(g->p[1] - kh, g->s[1]));
-    const int64_t last = g->in[1] - 1 + g->p[1] - kh;
-    const int64_t end = last < 0 ? 0 : tn_min(g->out[1], last / g->s[1] + 1);
-    for (int64_t plane = 0; plane < g->n * g->out[0]; plane++) {
-        const int64_t n = plane / g->out[0], it = plane % g->out[0] * g->s[0] + kt - g->p[0];
-        if (it < 0 || it >= g->in[0])
-            continue;
-        for (int64_t oh = begin; oh < end; oh += at_once) {
-            const int64_t rows = tn_min(at_once, end - oh);
-            gather(job, n, it, oh, rows, kh, x);
-            const float *dy = job->step->dout[0].data + (plane * g->out[1] + oh) * g->out[2] * g->o + o;
-            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, m, (int)columns, (int)(rows * g->out[2]),
-                        1.0f, dy, (int)g->o, x, (int)columns, 1.0f, out, (int)columns);
-        }
-    }
-}
-
-/* [tap][o][kw][c] to the parameter's [o][c][tap][kw]. */
-static void transpose_task(void *arg, int64_t o, int thread)
-{
-    (void)thread;
-    const weight_job *job = arg;
-    const conv_geometry *g = &job->g;
-    float *dw = job->step->din[WEIGHT].data + o * g->c * g->volume;
-    for (int64_t tap = 0; tap < g->taps; tap++)
-        for (int64_t kw = 0; kw < g->k[2]; kw++) {
-            const float *from = job->products + ((tap * g->o + o) * g->k[2] + kw) * g->c;
-            for (int64_t c = 0; c < g->c; c++)
-                dw[c * g->volume + tap * g->k[2] + kw] = from[c];
-        }
-}
-
-static void weight_gradient(tn_step *step, const conv_geometry *g, float *products)
-{
-    if (g->pointwise) {
+    if (g->pointwise)
         tn_gemm_tn(step, g->o, g->c, g->n * g->in[0] * g->in[1] * g->in[2], step->dout[0].data, g->o,
                    step->in[X].data, g->c, step->din[WEIGHT].data);
-        return;
-    }
-    weight_job job = {step, *g, products, tn_ceil_div(g->o, BLOCK)};
-    tn_parallel(step->ctx, g->taps * job.blocks, weight_task, &job);
-    tn_parallel(step->ctx, g->o, transpose_task, &job);
+    else
+        conv_weights_gradient(step, g, products);
 }
 
 void conv_backward(tn_step *step)
@@ -282,7 +192,7 @@ void conv_backward(tn_step *step)
     }
     if (step->din[WEIGHT].data) {
         weight_gradient(step, &g, scratch);
-        scratch += g.pointwise ? 0 : weight_floats(&g);
+        scratch += g.pointwise ? 0 : conv_weights_floats(&g);
     }
     if (step->din[BIAS].data) {
         /* Doubles stand on even floats. */
