@@ -11,6 +11,17 @@
 
 enum { X, WEIGHT, BIAS };
 
+void conv_complete(conv_geometry *g)
+{
+    g->taps = g->k[0] * g->k[1];
+    g->volume = g->taps * g->k[2];
+    g->pointwise = g->volume == 1;
+    for (int i = 0; i < 3; i++)
+        g->pointwise &= g->s[i] == 1 && g->p[i] == 0;
+    g->kt_begin = tn_max(0, tn_min(g->k[0] - 1, g->p[0] - (g->out[0] - 1) * g->s[0]));
+    g->kt_end = tn_max(g->kt_begin + 1, tn_min(g->k[0], g->in[0] + g->p[0]));
+}
+
 conv_geometry conv_get_geometry(const tn_step *step)
 {
     const tn_tensor *x = &step->in[X], *w = &step->in[WEIGHT];
@@ -23,13 +34,7 @@ conv_geometry conv_get_geometry(const tn_step *step)
         g.p[i] = attr->pad[i];
         g.out[i] = (g.in[i] + 2 * g.p[i] - g.k[i]) / g.s[i] + 1;
     }
-    g.taps = g.k[0] * g.k[1];
-    g.volume = g.taps * g.k[2];
-    g.pointwise = g.volume == 1;
-    for (int i = 0; i < 3; i++)
-        g.pointwise &= g.s[i] == 1 && g.p[i] == 0;
-    g.kt_begin = tn_max(0, tn_min(g.k[0] - 1, g.p[0] - (g.out[0] - 1) * g.s[0]));
-    g.kt_end = tn_max(g.kt_begin + 1, tn_min(g.k[0], g.in[0] + g.p[0]));
+    conv_complete(&g);
     return g;
 }
 
@@ -68,8 +73,7 @@ static tn_status infer(tn_step *step)
 
 static const conv_way along_rows;
 
-/* The first that fits; the last one always does. */
-static const conv_way *way_of(const tn_step *step, const conv_geometry *g)
+const conv_way *conv_way_of(const tn_step *step, const conv_geometry *g)
 {
     static const conv_way *const ways[] = {&conv_by_stem, &conv_by_tiles, &conv_by_blocks, &along_rows};
     size_t i = 0;
@@ -81,7 +85,7 @@ static const conv_way *way_of(const tn_step *step, const conv_geometry *g)
 static tn_status prepare(tn_step *step)
 {
     const conv_geometry g = conv_get_geometry(step);
-    const conv_way *way = way_of(step, &g);
+    const conv_way *way = conv_way_of(step, &g);
     const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
     step->flops = 2.0 * (double)pixels * (double)g.o * (double)g.c * (double)g.volume;
     step->packed_bytes = (way->packed_floats(step->ctx->kernels, &g) + 2 * (size_t)g.o) * sizeof(float);
@@ -93,7 +97,7 @@ static tn_status prepare(tn_step *step)
 
 float *conv_shift(const tn_step *step, const conv_geometry *g)
 {
-    return (float *)step->packed + way_of(step, g)->packed_floats(step->ctx->kernels, g);
+    return (float *)step->packed + conv_way_of(step, g)->packed_floats(step->ctx->kernels, g);
 }
 
 static void pack(tn_step *step)
@@ -101,13 +105,13 @@ static void pack(tn_step *step)
     const conv_geometry g = conv_get_geometry(step);
     float *shift = conv_shift(step, &g), *scale = shift + g.o;
     tn_fold_epilogue(step, g.o, step->in[BIAS].data, scale, shift);
-    way_of(step, &g)->pack(step, &g, scale);
+    conv_way_of(step, &g)->pack(step, &g, scale);
 }
 
 static void forward(tn_step *step)
 {
     const conv_geometry g = conv_get_geometry(step);
-    way_of(step, &g)->forward(step, &g);
+    conv_way_of(step, &g)->forward(step, &g);
 }
 
 /* ---- packing for the direct ways

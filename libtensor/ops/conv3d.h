@@ -19,6 +19,9 @@ typedef struct conv_geometry {
 
 conv_geometry conv_get_geometry(const tn_step *step);
 
+/* Sets what follows from the sizes, strides and paddings: taps and below. */
+void conv_complete(conv_geometry *g);
+
 /* (kt, kh) pairs of the kernel frames in use; forward packs no others. */
 static inline int64_t conv_used_taps(const conv_geometry *g)
 {
@@ -54,6 +57,9 @@ typedef struct conv_way {
 extern const conv_way conv_by_blocks; /* conv3d_gather.c: blocks of pixels */
 extern const conv_way conv_by_tiles;  /* conv3d_winograd.c: 3 x 3 along H and W */
 extern const conv_way conv_by_stem;   /* conv3d_stem.c: 7 x 7 along T and H, stride 2 along H */
+
+/* The first that fits; the last one always does. */
+const conv_way *conv_way_of(const tn_step *step, const conv_geometry *g);
 
 /* The direct ways' weights: [panel][kt, kh][kw][c][column]. */
 size_t conv_direct_floats(const tn_kernels *kernels, const conv_geometry *g);

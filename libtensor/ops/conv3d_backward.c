@@ -33,12 +33,67 @@ static size_t flipped_floats(const tn_kernels *kernels, const conv_geometry *g)
     return (size_t)g->taps * tn_packed_floats(kernels, g->k[2] * g->o, g->c);
 }
 
+/* With stride 1 the gradient of the input is itself a convolution: of dy with the kernel turned round and
+ * its channels swapped. */
+static bool turns_round(const conv_geometry *g)
+{
+    bool turns = !g->pointwise;
+    for (int i = 0; i < 3; i++)
+        turns &= g->s[i] == 1 && g->p[i] < g->k[i];
+    return turns;
+}
+
+/* That convolution, as an inference step that any way of forward can run. */
+static tn_step turned_step(const tn_step *step, const conv_geometry *g, conv_geometry *turned)
+{
+    *turned = (conv_geometry){.n = g->n, .c = g->o, .o = g->c};
+    for (int i = 0; i < 3; i++) {
+        turned->in[i] = g->out[i];
+        turned->out[i] = g->in[i];
+        turned->k[i] = g->k[i];
+        turned->s[i] = 1;
+        turned->p[i] = g->k[i] - 1 - g->p[i];
+    }
+    conv_complete(turned);
+    return (tn_step){.ctx = step->ctx,
+                     .node = step->node,
+                     .in = {step->dout[0]},
+                     .out = {step->din[X]},
+                     .thread_scratch = step->thread_scratch,
+                     .thread_stride = step->thread_stride};
+}
+
+/* Its weights, those packed, and shifts and scales. */
+static size_t turned_floats(const tn_step *step, const conv_geometry *g)
+{
+    conv_geometry turned;
+    const tn_step as_step = turned_step(step, g, &turned);
+    const conv_way *way = conv_way_of(&as_step, &turned);
+    const size_t floats = (size_t)(g->o * g->c * g->volume) + 2 * (size_t)g->c +
+                          way->packed_floats(step->ctx->kernels, &turned);
+    return (floats + 15) / 16 * 16;
+}
+
+static size_t turned_thread_floats(const tn_step *step, const conv_geometry *g)
+{
+    conv_geometry turned;
+    const tn_step as_step = turned_step(step, g, &turned);
+    return conv_way_of(&as_step, &turned)->thread_bytes(step->ctx->kernels, &turned) / sizeof(float);
+}
+
+static size_t input_floats(const tn_step *step, const conv_geometry *g)
+{
+    return turns_round(g) ? turned_floats(step, g) : flipped_floats(step->ctx->kernels, g);
+}
+
 void conv_prepare_backward(tn_step *step, const conv_geometry *g)
 {
     size_t floats = 0, thread_floats = 0;
     if (step->want[X]) {
-        floats += flipped_floats(step->ctx->kernels, g);
-        if (!g->pointwise)
+        floats += input_floats(step, g);
+        if (turns_round(g))
+            thread_floats = turned_thread_floats(step, g);
+        else if (!g->pointwise)
             thread_floats = (size_t)(g->taps * gradient_row(g));
     }
     if (step->want[WEIGHT] && !g->pointwise) {
@@ -160,8 +215,46 @@ static void input_task(void *arg, int64_t task, int thread)
     }
 }
 
-static void input_gradient(tn_step *step, const conv_geometry *g, float *packed)
+typedef struct turn_job {
+    const conv_geometry *g;
+    const float *weight; /* [o][c][kt, kh, kw] */
+    float *turned;       /* [c][o][last tap first] */
+} turn_job;
+
+static void turn_task(void *arg, int64_t c, int thread)
 {
+    (void)thread;
+    const turn_job *job = arg;
+    const conv_geometry *g = job->g;
+    float *to = job->turned + c * g->o * g->volume;
+    for (int64_t o = 0; o < g->o; o++, to += g->volume) {
+        const float *from = job->weight + (o * g->c + c) * g->volume;
+        for (int64_t i = 0; i < g->volume; i++)
+            to[i] = from[g->volume - 1 - i];
+    }
+}
+
+static void gradient_by_forward(const tn_step *step, const conv_geometry *g, float *scratch)
+{
+    conv_geometry turned;
+    tn_step as_step = turned_step(step, g, &turned);
+    turn_job job = {g, step->in[WEIGHT].data, scratch};
+    tn_parallel(step->ctx, g->c, turn_task, &job);
+    as_step.in[WEIGHT].data = scratch;
+    as_step.packed = scratch + g->o * g->c * g->volume;
+    float *shift = conv_shift(&as_step, &turned), *scale = shift + g->c;
+    tn_fold_epilogue(&as_step, g->c, NULL, scale, shift);
+    const conv_way *way = conv_way_of(&as_step, &turned);
+    way->pack(&as_step, &turned, scale);
+    way->forward(&as_step, &turned);
+}
+
+static void input_gradient(const tn_step *step, const conv_geometry *g, float *packed)
+{
+    if (turns_round(g)) {
+        gradient_by_forward(step, g, packed);
+        return;
+    }
     input_job job = {step, *g, packed, tn_ceil_div(g->c, step->ctx->kernels->nr)};
     tn_parallel(step->ctx, g->s[2] * job.panels, pack_task, &job);
     if (g->pointwise)
@@ -188,7 +281,7 @@ void conv_backward(tn_step *step)
     float *scratch = step->scratch;
     if (step->din[X].data) {
         input_gradient(step, &g, scratch);
-        scratch += flipped_floats(step->ctx->kernels, &g);
+        scratch += input_floats(step, &g);
     }
     if (step->din[WEIGHT].data) {
         weight_gradient(step, &g, scratch);

@@ -9,6 +9,8 @@
  */
 #include "libtensor/ops/conv3d.h"
 
+#include <assert.h>
+
 enum { MOST_POINTS = 36, GAP = 16 /* floats between planes, which would else meet in the same cache sets */ };
 
 /* ---- which -------------------------------------------------------------------------------------------- */
@@ -65,7 +67,8 @@ static int tile_size(const conv_geometry *g)
     return best;
 }
 
-/* Training stays with the direct way, whose gradients are exactly its. */
+/* Forward in training stays with the direct way: what rounding turns over behind a ReLU shows in all
+ * gradients. Theirs of the input come here. */
 static bool fits(const tn_step *step, const conv_geometry *g)
 {
     return !step->training && tile_size(g) != 0;
@@ -121,17 +124,22 @@ static const double g4[6][3] = {
     {0, 0, 2},
 };
 
-/* U = G w G^T of one kernel frame, row-major. */
-static void transform_weights(int m, const float *w, double *u)
+enum { COLUMNS = 32 }; /* at most, of a panel */
+
+/* U = G w G^T of one kernel frame, row-major, for all columns of a panel. Loops over columns are innermost so
+ * that compilers make vectors of them. */
+static void transform_weights(int m, const double w[9][COLUMNS], double u[MOST_POINTS][COLUMNS])
 {
     const double(*g)[3] = m == 2 ? g2 : g4;
     const int side = m + 2;
     for (int i = 0; i < side; i++) {
-        double row[3];
+        double row[3][COLUMNS];
         for (int x = 0; x < 3; x++)
-            row[x] = g[i][0] * (double)w[x] + g[i][1] * (double)w[3 + x] + g[i][2] * (double)w[6 + x];
+            for (int l = 0; l < COLUMNS; l++)
+                row[x][l] = g[i][0] * w[x][l] + g[i][1] * w[3 + x][l] + g[i][2] * w[6 + x][l];
         for (int j = 0; j < side; j++)
-            u[i * side + j] = g[j][0] * row[0] + g[j][1] * row[1] + g[j][2] * row[2];
+            for (int l = 0; l < COLUMNS; l++)
+                u[i * side + j][l] = g[j][0] * row[0][l] + g[j][1] * row[1][l] + g[j][2] * row[2][l];
     }
 }
 
@@ -151,22 +159,27 @@ static void pack_panel(void *arg, int64_t panel, int thread)
     const int64_t frames = g->kt_end - g->kt_begin, o = panel * job->nr, columns = tn_min(job->nr, g->o - o);
     const int64_t count = points(job->m);
     float *out = job->out + panel * count * frames * g->c * job->nr;
+    double w[9][COLUMNS] = {{0}}, u[MOST_POINTS][COLUMNS], scale[COLUMNS] = {0};
+    for (int64_t j = 0; j < columns; j++)
+        scale[j] = (double)job->scale[o + j];
     for (int64_t c = 0; c < g->c; c++)
-        for (int64_t kt = 0; kt < frames; kt++)
-            for (int64_t j = 0; j < job->nr; j++) {
-                double u[MOST_POINTS] = {0};
-                const double scale = j < columns ? (double)job->scale[o + j] : 0;
-                if (j < columns)
-                    transform_weights(
-                        job->m, job->weight + (((o + j) * g->c + c) * g->k[0] + g->kt_begin + kt) * 9, u);
-                for (int64_t p = 0; p < count; p++)
-                    out[((p * frames + kt) * g->c + c) * job->nr + j] = (float)(u[p] * scale);
-            }
+        for (int64_t kt = 0; kt < frames; kt++) {
+            for (int64_t j = 0; j < columns; j++)
+                for (int64_t i = 0; i < 9; i++)
+                    w[i][j] =
+                        (double)job->weight[(((o + j) * g->c + c) * g->k[0] + g->kt_begin + kt) * 9 + i];
+            transform_weights(job->m, w, u);
+            /* Whole rows at a time: planes lie powers of two apart and share few sets of a cache. */
+            for (int64_t p = 0; p < count; p++)
+                for (int j = 0; j < job->nr; j++)
+                    out[((p * frames + kt) * g->c + c) * job->nr + j] = (float)(u[p][j] * scale[j]);
+        }
 }
 
 static void pack(const tn_step *step, const conv_geometry *g, const float *scale)
 {
     const int nr = step->ctx->kernels->nr;
+    assert(nr <= COLUMNS);
     pack_job job = {g, tile_size(g), nr, step->in[1].data, scale, step->packed};
     tn_parallel(step->ctx, tn_ceil_div(g->o, nr), pack_panel, &job);
 }
