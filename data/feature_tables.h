@@ -4,7 +4,7 @@
 
 #include "libtensor/tensor.h"
 
-enum { DATA_BANDS = 40, DATA_MFCC = 13 };
+enum { DATA_BANDS = 40, DATA_MFCC = 13, DATA_FEATURE_BLOCKS = 10 /* of the entropies */ };
 
 /* One triangle of the mel filter bank. */
 typedef struct data_band {

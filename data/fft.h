@@ -1,30 +1,39 @@
-/* Discrete Fourier transforms of real signals, in double precision, several signals at a time. Private to
- * data.
- *
- * A vector holds one element of DATA_LANES signals, so that the arithmetic of each is that of a scalar
- * program and does not depend on the vector's width.
+/* Discrete Fourier transforms of real signals, in double precision: what is prepared once for a length. The
+ * transforms themselves are in data/lanes.h. Private to data.
  */
 #ifndef DATA_FFT_H
 #define DATA_FFT_H
 
 #include "libtensor/tensor.h"
 
-enum { DATA_LANES = 4 };
-typedef double data_lanes __attribute__((vector_size(DATA_LANES * sizeof(double))));
-typedef int64_t data_lanes_int __attribute__((vector_size(DATA_LANES * sizeof(int64_t))));
+enum { DATA_FFT_FACTORS = 20 /* at most */ };
 
-/* What is prepared once for one length. Read-only after it is made. */
-typedef struct data_fft data_fft;
+/* One factor of the length. */
+typedef struct fft_pass {
+    int radix;
+    int inner;             /* length of the half-complex spectra that go in: product of the later factors */
+    int outer;             /* how many come out: product of the earlier factors */
+    const double *twiddle; /* [j - 1][m - 1] = cos, sin of 2 pi j m outer / n, 1 <= j < radix, 2 m < inner */
+    const double *root;    /* generic radix: cos, sin of 2 pi j / radix, 0 <= j < radix */
+} fft_pass;
+
+/* Read-only after it is made. */
+typedef struct data_fft {
+    int n;
+    int passes;                      /* 0 with Bluestein */
+    fft_pass pass[DATA_FFT_FACTORS]; /* `passes` of them */
+    int largest;                     /* the largest radix */
+    double *table;                   /* twiddles and roots */
+    struct data_fft *chirp_fft;      /* Bluestein: transform of a power of two >= 2 n - 1, or NULL */
+    double *chirp;                   /* cos, sin of pi j^2 / n, 0 <= j < n */
+    double *chirp_spectrum; /* spectrum of the chirp, divided by the length: re, im of 0 <= k < length */
+} data_fft;
 
 /* Fails with TN_NOMEM. n is 1 to 2^20. */
 tn_status data_fft_create(tn_ctx *ctx, int n, data_fft **out);
 void data_fft_destroy(tn_ctx *ctx, data_fft *fft);
 
-/* How many vectors data_fft_forward() needs as its work space. */
+/* How many vectors a transform needs as its work space. */
 size_t data_fft_work(const data_fft *fft);
-
-/* X[k] = sum_j x[j] exp(-2 pi i j k / n) for k from 0 to n / 2. Overwrites x; returns the result, which lies
- * in x or in work: Re X[0], Re X[1], Im X[1], Re X[2], ..., and for even n at last Re X[n / 2]; n vectors. */
-const data_lanes *data_fft_forward(const data_fft *fft, data_lanes *x, data_lanes *work);
 
 #endif

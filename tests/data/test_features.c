@@ -137,18 +137,20 @@ static void one_case(tn_ctx *ctx, const char *name, const char *kind, int rate, 
 static void signals_agree(void **state)
 {
     (void)state;
-    tn_ctx *ctx = test_ctx(1, NULL);
-    FILE *index = fopen("tests/golden/features/cases.txt", "r");
-    assert_non_null(index);
-    char name[80], kind[20];
-    int rate, cases = 0;
-    size_t samples;
-    double eps;
-    for (; fscanf(index, "%79s %19s %d %zu %lf", name, kind, &rate, &samples, &eps) == 5; cases++)
-        one_case(ctx, name, kind, rate, samples, eps);
-    fclose(index);
-    assert_int_equal(cases, 30);
-    tn_ctx_destroy(ctx);
+    for (int s = 0; tn_isa_list(s); s++) {
+        tn_ctx *ctx = test_ctx(1, tn_isa_list(s));
+        FILE *index = fopen("tests/golden/features/cases.txt", "r");
+        assert_non_null(index);
+        char name[80], kind[20];
+        int rate, cases = 0;
+        size_t samples;
+        double eps;
+        for (; fscanf(index, "%79s %19s %d %zu %lf", name, kind, &rate, &samples, &eps) == 5; cases++)
+            one_case(ctx, name, kind, rate, samples, eps);
+        fclose(index);
+        assert_int_equal(cases, 30);
+        tn_ctx_destroy(ctx);
+    }
 }
 
 /* Sums, sums of squares, first, middle and last window against five rows of a digest. */
@@ -226,7 +228,7 @@ static void windows_are_those_that_fit(void **state)
     tn_ctx_destroy(ctx);
 }
 
-/* A window's numbers do not depend on how many follow it, flux's predecessor aside. */
+/* A window's numbers depend neither on how many follow it nor on how many are computed at a time. */
 static void windows_are_independent(void **state)
 {
     (void)state;
@@ -241,11 +243,15 @@ static void windows_are_independent(void **state)
     memcpy(twice, audio.samples, audio.count * sizeof *twice);
     memcpy(twice + audio.count, audio.samples, audio.count * sizeof *twice);
     data_audio doubled = {.samples = twice, .count = 2 * audio.count, .rate = 16000, .channels = 1};
-    assert_ok(ctx, data_features_compute(ctx, "x", &doubled, NULL, &some));
-    assert_true(some.windows > all.windows);
-    assert_memory_equal(all.value, some.value, all.windows * DATA_FEATURES * sizeof *all.value);
+    for (int s = 0; tn_isa_list(s); s++) {
+        tn_ctx *other = test_ctx(1, tn_isa_list(s));
+        assert_ok(other, data_features_compute(other, "x", &doubled, NULL, &some));
+        assert_true(some.windows > all.windows);
+        assert_memory_equal(all.value, some.value, all.windows * DATA_FEATURES * sizeof *all.value);
+        data_features_free(other, &some);
+        tn_ctx_destroy(other);
+    }
     free(twice);
-    data_features_free(ctx, &some);
     data_features_free(ctx, &all);
     data_audio_free(ctx, &audio);
     tn_ctx_destroy(ctx);
