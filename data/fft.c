@@ -81,7 +81,7 @@ static void circle_at(const circle *c, size_t k, double point[2])
 size_t data_fft_work(const data_fft *fft)
 {
     if (!fft->chirp_fft)
-        return 2 * (size_t)(fft->n + fft->largest);
+        return 2 * (size_t)fft->n + 4 * (size_t)fft->largest;
     return 2 * (size_t)fft->chirp_fft->n + data_fft_work(fft->chirp_fft);
 }
 
@@ -116,6 +116,13 @@ static double cost(int n)
     return sum * n;
 }
 
+/* Elements of a pass's cosines; the small radices have theirs in the program. */
+static size_t matrix_size(int radix)
+{
+    size_t half = (size_t)radix / 2;
+    return radix > 5 ? half * half : 0;
+}
+
 static tn_status plan_passes(tn_ctx *ctx, data_fft *fft)
 {
     int factor[DATA_FFT_FACTORS];
@@ -124,7 +131,7 @@ static tn_status plan_passes(tn_ctx *ctx, data_fft *fft)
     for (int i = 0, outer = 1; i < fft->passes; i++) {
         int radix = factor[i], inner = fft->n / (outer * radix);
         fft->pass[i] = (fft_pass){.radix = radix, .inner = inner, .outer = outer};
-        room += (size_t)(radix - 1) * (size_t)(inner - 1) + 2 * (size_t)radix;
+        room += (size_t)(radix - 1) * (size_t)(inner - 1) + 2 * matrix_size(radix);
         outer *= radix;
         if (radix > fft->largest)
             fft->largest = radix;
@@ -140,9 +147,17 @@ static tn_status plan_passes(tn_ctx *ctx, data_fft *fft)
         for (int j = 1; j < pass->radix; j++, at += pass->inner - 1)
             for (int m = 1; 2 * m < pass->inner; m++)
                 circle_at(&points, (size_t)j * (size_t)m * (size_t)pass->outer, at + 2 * (m - 1));
-        pass->root = at;
-        for (int j = 0; j < pass->radix; j++, at += 2)
-            circle_at(&points, (size_t)j * (size_t)(fft->n / pass->radix), at);
+        size_t matrix = matrix_size(pass->radix), half = (size_t)pass->radix / 2;
+        pass->cosine = at;
+        pass->sine = at + matrix;
+        for (size_t e = 0; e < matrix; e++) {
+            double point[2];
+            size_t angle = (e / half + 1) * (e % half + 1) % (size_t)pass->radix;
+            circle_at(&points, angle * (size_t)(fft->n / pass->radix), point);
+            at[e] = point[0];
+            at[matrix + e] = point[1];
+        }
+        at += 2 * matrix;
     }
     circle_free(ctx, &points);
     return TN_OK;

@@ -14,7 +14,8 @@ typedef struct fft_pass {
     int inner;             /* length of the half-complex spectra that go in: product of the later factors */
     int outer;             /* how many come out: product of the earlier factors */
     const double *twiddle; /* [j - 1][m - 1] = cos, sin of 2 pi j m outer / n, 1 <= j < radix, 2 m < inner */
-    const double *root;    /* generic radix: cos, sin of 2 pi j / radix, 0 <= j < radix */
+    const double *cosine;  /* radix >= 7: [l - 1][j - 1] = cos 2 pi j l / radix, 1 <= j, l <= radix / 2 */
+    const double *sine;    /* the same of sin */
 } fft_pass;
 
 /* Read-only after it is made. */
@@ -23,7 +24,7 @@ typedef struct data_fft {
     int passes;                      /* 0 with Bluestein */
     fft_pass pass[DATA_FFT_FACTORS]; /* `passes` of them */
     int largest;                     /* the largest radix */
-    double *table;                   /* twiddles and roots */
+    double *table;                   /* twiddles, cosines and sines */
     struct data_fft *chirp_fft;      /* Bluestein: transform of a power of two >= 2 n - 1, or NULL */
     double *chirp;                   /* cos, sin of pi j^2 / n, 0 <= j < n */
     double *chirp_spectrum; /* spectrum of the chirp, divided by the length: re, im of 0 <= k < length */
