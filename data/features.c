@@ -54,19 +54,6 @@ data_feature_options data_feature_defaults(void)
 
 /* ---- a whole sound ----------------------------------------------------------------------------------- */
 
-/* Offset and greatest value of the sound. The 1e-10 keeps silence at 0. */
-static void measure(data_extractor *e)
-{
-    const double *x = e->audio->samples;
-    double sum = 0, most = 0;
-    for (size_t i = 0; i < e->audio->count; i++)
-        sum += x[i];
-    e->mean = sum / (double)e->audio->count;
-    for (size_t i = 0; i < e->audio->count; i++)
-        most = fmax(most, fabs(x[i] - e->mean));
-    e->scale = most + 1e-10;
-}
-
 static void extractor_free(tn_ctx *ctx, data_extractor *e)
 {
     data_fft_destroy(ctx, e->fft);
@@ -87,7 +74,8 @@ static tn_status extractor_init(tn_ctx *ctx, const char *name, const data_lanes_
     e->magnitude = e->window + length * lanes;
     e->share = e->magnitude + bins * lanes;
     e->work = e->share + bins * lanes;
-    measure(e);
+    code->measure(e->audio->samples, e->audio->count, &e->mean, &e->scale);
+    e->scale += 1e-10; /* keeps silence at 0 */
     return TN_OK;
 }
 

@@ -38,8 +38,15 @@ typedef struct data_lanes_code {
     /* re + i im, n vectors each, to its spectrum, in place. Lengths that go by passes only. */
     void (*forward_complex)(const data_fft *fft, double *re, double *im, double *work);
 
+    /* Mean of n samples, and the largest distance of one from it. Equal bits with all code. */
+    void (*measure)(const double *x, size_t n, double *mean, double *farthest);
+
     /* Fills the DATA_FEATURES first values of every row of `out`. */
     void (*extract)(const data_extractor *e, data_features *out);
+
+    /* Of a vector, as the features take it: positive numbers, within 4 units in the last place; NaN of NaN.
+     */
+    void (*log2)(const double *x, double *y);
 } data_lanes_code;
 
 /* The code for the context's instruction set. */

@@ -2,6 +2,7 @@
 enum { DATA_LANES = 2 };
 #define LANES_CODE data_lanes_generic
 #define LANES_SHIFTED(before, now) __builtin_shufflevector(before, now, 1, 2)
+#define LANES_LARGER(a, b) chosen((a) > (b), a, b)
 
 #include "data/lanes.inc"
 
