@@ -114,14 +114,12 @@ struct tn_op {
     size_t attr_size;           /* 0: no attributes */
     unsigned keep_in, keep_out; /* bit i: backward reads input i, output i */
     bool identity_in_inference; /* an inference plan passes input 0 on */
-    double inference_error;     /* largest error of an inference plan's outputs, relative to the largest
-                                 * value; 0: 1e-5, as in training */
     const tn_case *cases;       /* ends with a NULL label */
 
     /* Checks step->in against each other and the attributes and sets the sizes of step->out. */
     tn_status (*infer)(tn_step *step);
 
-    /* Sets flops and the byte counts of packed, saved, scratch and thread_scratch. Sizes are known. */
+    /* Sets flops, error and the byte counts of packed, saved, scratch and thread_scratch. Sizes are known. */
     tn_status (*prepare)(tn_step *step);
 
     /* Fills step->packed from the parameters (NULL: nothing to pack). May fail with no one. */
@@ -176,6 +174,7 @@ struct tn_step {
     tn_epilogue epilogue;       /* nothing where the op has no absorb() */
 
     double flops;                /* forward; a multiply-add counts 2 */
+    double error;                /* how far forward may be off, relative to the largest value; 0: 1e-5 */
     size_t packed_bytes;         /* weights in kernel order */
     size_t saved_bytes;          /* from forward to backward */
     size_t scratch_bytes;        /* while it runs, forward or backward */

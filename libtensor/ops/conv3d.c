@@ -88,6 +88,7 @@ static tn_status prepare(tn_step *step)
     const conv_way *way = conv_way_of(step, &g);
     const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
     step->flops = 2.0 * (double)pixels * (double)g.o * (double)g.c * (double)g.volume;
+    step->error = way->error;
     step->packed_bytes = (way->packed_floats(step->ctx->kernels, &g) + 2 * (size_t)g.o) * sizeof(float);
     step->thread_scratch_bytes = way->thread_bytes(step->ctx->kernels, &g);
     if (step->training)
@@ -290,7 +291,8 @@ static void rows_forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, tasks * job.panel_groups, forward_task, &job);
 }
 
-static const conv_way along_rows = {rows_fit, conv_direct_floats, rows_bytes, conv_direct_pack, rows_forward};
+static const conv_way along_rows = {rows_fit,         conv_direct_floats, rows_bytes,
+                                    conv_direct_pack, rows_forward,       0};
 
 /* ---- op -------------------------------------------------------------------------------------------- */
 
@@ -344,7 +346,6 @@ const tn_op tn_op_conv3d = {
     .outputs = 1,
     .attr_size = sizeof(tn_conv3d_attr),
     .keep_in = 1u << X,
-    .inference_error = 5e-5,
     .cases = cases,
     .infer = infer,
     .prepare = prepare,

@@ -52,6 +52,7 @@ typedef struct conv_way {
     /* Puts the weights into step->packed in this way's order, output channel j times scale[j]. */
     void (*pack)(const tn_step *step, const conv_geometry *g, const float *scale);
     void (*forward)(const tn_step *step, const conv_geometry *g);
+    double error; /* of tn_step */
 } conv_way;
 
 extern const conv_way conv_by_blocks; /* conv3d_gather.c: blocks of pixels */
