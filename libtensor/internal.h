@@ -347,6 +347,13 @@ typedef struct tn_mix {
     bool relu;
 } tn_mix;
 
+/* What Adam's update of one step is made of. */
+typedef struct tn_adam_update {
+    float beta1, beta2, eps, weight_decay; /* of tn_adam */
+    float step_size;                       /* lr / (1 - beta1^t) */
+    float root_correction;                 /* sqrt(1 - beta2^t) */
+} tn_adam_update;
+
 struct tn_kernels {
     const char *name;
     int nr; /* columns of a packed panel */
@@ -381,6 +388,9 @@ struct tn_kernels {
 
     /* dx = scale[1] * (scale[0] * dy) where y is above 0, else 0. dx may be dy. */
     void (*relu_gradient)(int64_t n, const float scale[2], const float *y, const float *dy, float *dx);
+
+    /* One step of n parameters and their moments. The same bits on every machine. */
+    void (*adam)(const tn_adam_update *u, int64_t n, float *param, const float *grad, float *m, float *v);
 
     /* Nothing but fused multiply-adds, `rounds` of each accumulator of a full tile; returns how many floating
      * point operations that was. `sink` gets 1 float, so that they are not left out. */

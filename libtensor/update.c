@@ -6,8 +6,8 @@
 enum { GRAIN = 1 << 14 };
 
 typedef struct adam_job {
-    const tn_adam *hyper;
-    float step_size, root_correction; /* lr / (1 - beta1^t), sqrt(1 - beta2^t) */
+    const tn_kernels *kernels;
+    tn_adam_update update;
     float *param, *m, *v;
     const float *grad;
 } adam_job;
@@ -15,13 +15,8 @@ typedef struct adam_job {
 static void adam_range(void *arg, int64_t begin, int64_t end)
 {
     const adam_job *job = arg;
-    const tn_adam *h = job->hyper;
-    for (int64_t i = begin; i < end; i++) {
-        const float g = job->grad[i] + h->weight_decay * job->param[i];
-        job->m[i] += (1.0f - h->beta1) * (g - job->m[i]);
-        job->v[i] = h->beta2 * job->v[i] + (1.0f - h->beta2) * g * g;
-        job->param[i] -= job->step_size * job->m[i] / (sqrtf(job->v[i]) / job->root_correction + h->eps);
-    }
+    job->kernels->adam(&job->update, end - begin, job->param + begin, job->grad + begin, job->m + begin,
+                       job->v + begin);
 }
 
 void tn_adam_step(tn_ctx *ctx, const tn_adam *hyper, int64_t step, size_t n, float *param, const float *grad,
@@ -29,9 +24,13 @@ void tn_adam_step(tn_ctx *ctx, const tn_adam *hyper, int64_t step, size_t n, flo
 {
     const double t = (double)step;
     adam_job job = {
-        .hyper = hyper,
-        .step_size = (float)((double)hyper->lr / (1 - pow((double)hyper->beta1, t))),
-        .root_correction = (float)sqrt(1 - pow((double)hyper->beta2, t)),
+        .kernels = ctx->kernels,
+        .update = {.beta1 = hyper->beta1,
+                   .beta2 = hyper->beta2,
+                   .eps = hyper->eps,
+                   .weight_decay = hyper->weight_decay,
+                   .step_size = (float)((double)hyper->lr / (1 - pow((double)hyper->beta1, t))),
+                   .root_correction = (float)sqrt(1 - pow((double)hyper->beta2, t))},
         .param = param,
         .m = m,
         .v = v,

@@ -23,6 +23,7 @@ typedef uint64_t U __attribute__((vector_size(64)));
 #define v_sub(a, b) _mm512_sub_ps(a, b)
 #define v_mul(a, b) _mm512_mul_ps(a, b)
 #define v_div(a, b) _mm512_div_ps(a, b)
+#define v_sqrt(a) _mm512_sqrt_ps(a)
 #define v_min(a, b) _mm512_min_ps(a, b)
 #define v_max(a, b) _mm512_max_ps(a, b)
 #define u_mul(a, b) ((U)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))

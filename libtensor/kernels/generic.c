@@ -1,5 +1,6 @@
 /* Every machine: four floats at a time in the compiler's portable vectors (gcc's and clang's `vector_size`),
  * which it puts into whatever registers there are. */
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -46,6 +47,12 @@ static inline V v_max(V a, V b)
     for (int i = 0; i < VW; i++)
         b[i] = a[i] > b[i] ? a[i] : b[i];
     return b;
+}
+static inline V v_sqrt(V a)
+{
+    for (int i = 0; i < VW; i++)
+        a[i] = sqrtf(a[i]);
+    return a;
 }
 static inline V v_min(V a, V b)
 {
