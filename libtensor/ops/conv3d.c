@@ -115,8 +115,7 @@ static void forward(tn_step *step)
     conv_way_of(step, &g)->forward(step, &g);
 }
 
-/* ---- packing for the direct ways
- * --------------------------------------------------------------------------------------- */
+/* ---- packing for the direct ways ----------------------------------------------------------------------- */
 
 typedef struct pack_job {
     const conv_geometry *g;

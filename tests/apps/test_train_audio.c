@@ -387,11 +387,7 @@ static void folds_go_on_bit_for_bit(void **state)
 static void mistakes(void **state)
 {
     (void)state;
-    static const struct {
-        const char *arguments;
-        int status;
-        const char *part;
-    } cases[] = {
+    static const test_mistake cases[] = {
         {"--data list.csv", 2, "expected --data and --out"},
         {"--data list.csv --out x --norm huge", 2, "--norm huge: expected train, frame or none"},
         {"--data list.csv --out x --optimizer sdg", 2, "--optimizer sdg"},
@@ -418,8 +414,7 @@ static void mistakes(void **state)
     const char lone[] =
         "name,frames,audio,label,split\na,,0.wav,a,train\nb,,3.wav,a,train\nc,,1.wav,b,train\n";
     test_write_file(test_in(all.dir, "lone.csv"), lone, strlen(lone));
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        test_failure(all.dir, "train-audio", cases[i].arguments, cases[i].status, cases[i].part);
+    test_failures(all.dir, "train-audio", cases, sizeof cases / sizeof cases[0]);
 }
 
 /* Another run's checkpoint, and a damaged one. */

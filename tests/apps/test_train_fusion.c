@@ -359,11 +359,7 @@ static void other_classes(void **state)
 static void wrong_use(void **state)
 {
     (void)state;
-    static const struct {
-        const char *arguments;
-        int status;
-        const char *part;
-    } cases[] = {
+    static const test_mistake cases[] = {
         {"--data in", 2, "expected --data and --out"},
         {"--out x --video-scores in/video", 2, "expected --data and --out"},
         {"--data in --out x --scores all", 2, "--scores all: expected train, oof or val"},
@@ -377,8 +373,7 @@ static void wrong_use(void **state)
     };
     assert_int_equal(mkdir(test_in(dir, "taken"), 0777), 0);
     assert_int_equal(mkdir(test_in(dir, "taken/grid.csv"), 0777), 0);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        test_failure(dir, "train-fusion", cases[i].arguments, cases[i].status, cases[i].part);
+    test_failures(dir, "train-fusion", cases, sizeof cases / sizeof cases[0]);
     assert_int_not_equal(access(test_in(dir, "taken/fusion.svm"), F_OK), 0);
 }
 

@@ -394,11 +394,7 @@ static void scores_out_of_fold(void **state)
 static void mistakes(void **state)
 {
     (void)state;
-    static const struct {
-        const char *arguments;
-        int status;
-        const char *part;
-    } cases[] = {
+    static const test_mistake cases[] = {
         {"--data set/manifest.csv --out x", 2, "expected one of --video-weights"},
         {HEAD "--data set/manifest.csv", 2, "expected --data and --out"},
         {HEAD "--data set/manifest.csv --out x --width 4", 2, "expected one of --video-weights and --width"},
@@ -431,8 +427,7 @@ static void mistakes(void **state)
     write_list("bad.csv", ",", 0, "a,clips/1_1/frames,,neutral,train,,\nb,bad,,positive,train,,\n");
     assert_int_equal(test_run(NULL, NULL, "cd %s/set && mkdir bad && echo no picture > bad/0.png", all.dir),
                      0);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        test_failure(all.dir, "train-video", cases[i].arguments, cases[i].status, cases[i].part);
+    test_failures(all.dir, "train-video", cases, sizeof cases / sizeof cases[0]);
 }
 
 /* Another run's checkpoint; a head that is gone; no room on the disk. */

@@ -140,3 +140,9 @@ bool test_have_ffmpeg(void)
 {
     return test_run(NULL, NULL, "ffmpeg -version") == 0;
 }
+
+void test_failures(const char *dir, const char *name, const test_mistake *mistake, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        test_failure(dir, name, mistake[i].arguments, mistake[i].status, mistake[i].part);
+}

@@ -24,6 +24,15 @@ bool test_is_line(const char *text, const char *begin, const char *part);
  * one line on stderr that begins with its name and holds `part`. */
 void test_failure(const char *dir, const char *name, const char *arguments, int status, const char *part);
 
+/* A table of such runs. */
+typedef struct test_mistake {
+    const char *arguments; /* of the program */
+    int status;            /* it ends with */
+    const char *part;      /* of its message */
+} test_mistake;
+
+void test_failures(const char *dir, const char *name, const test_mistake *mistake, size_t count);
+
 /* Asserts that `text` holds `part`, that the file DIR/NAME does, and that DIR/A and DIR/B have the same
  * bytes. */
 void test_has(const char *text, const char *part);
