@@ -354,6 +354,14 @@ typedef struct tn_adam_update {
     float root_correction;                 /* sqrt(1 - beta2^t) */
 } tn_adam_update;
 
+/* Batch norm of a row: each but `relu` has a value for each channel. */
+typedef struct tn_norm {
+    const float *mean, *inverse; /* of x; inverse is 1 / deviation */
+    const float *scale, *shift;  /* y = (x - mean) scale + shift */
+    const float *mean_dy, *mix;  /* backward: mean of dy; mean of dy times the normalised x, times inverse */
+    bool relu;                   /* a ReLU follows */
+} tn_norm;
+
 struct tn_kernels {
     const char *name;
     int nr; /* columns of a packed panel */
@@ -388,6 +396,13 @@ struct tn_kernels {
 
     /* dx = scale[1] * (scale[0] * dy) where y is above 0, else 0. dx may be dy. */
     void (*relu_gradient)(int64_t n, const float scale[2], const float *y, const float *dy, float *dx);
+
+    /* Batch norm of a row of n channels: adds x - from to a and its square to b; y; adds dy, behind the ReLU,
+     * to a and it times the normalised x to b; dx. */
+    void (*norm_moments)(int64_t n, const float *x, const float *from, double *a, double *b);
+    void (*norm_forward)(const tn_norm *p, int64_t n, const float *x, float *y);
+    void (*norm_sums)(const tn_norm *p, int64_t n, const float *x, const float *dy, double *a, double *b);
+    void (*norm_gradient)(const tn_norm *p, int64_t n, const float *x, const float *dy, float *dx);
 
     /* One step of n parameters and their moments. The same bits on every machine. */
     void (*adam)(const tn_adam_update *u, int64_t n, float *param, const float *grad, float *m, float *v);

@@ -42,34 +42,29 @@ static tn_status prepare(tn_step *step)
     return TN_OK;
 }
 
-/* What the row functions below see. */
-typedef struct rows {
-    const tn_step *step;
-    int64_t c;                        /* channels */
-    const float *x, *dy;              /* rows x c */
-    const float *mean, *inverse;      /* of each channel; inverse is 1 / deviation */
-    const float *scale, *shift, *mix; /* coefficients of the result */
-    float *y;                         /* result */
-} rows;
-
-static void add_values(const void *arg, int64_t row, double *a, double *b)
+/* In training a ReLU behind it is done in the same pass; in inference a convolution takes in both. */
+static bool absorb(tn_step *step, const tn_node *next, int slot)
 {
-    (void)b;
-    const rows *r = arg;
-    const float *x = r->x + row * r->c;
-    for (int64_t j = 0; j < r->c; j++)
-        a[j] += (double)x[j];
+    (void)slot;
+    if (!step->training || next->op != &tn_op_relu || step->epilogue.relu)
+        return false;
+    return step->epilogue.relu = true;
 }
 
-static void add_squares(const void *arg, int64_t row, double *a, double *b)
+/* What the row functions below see. */
+typedef struct rows {
+    const tn_kernels *kernels;
+    tn_norm norm;
+    int64_t c;           /* channels */
+    const float *x, *dy; /* rows x c */
+    float *y;            /* result */
+} rows;
+
+/* Counted from the first row, so that squares do not lose what a large mean would hide. */
+static void add_moments(const void *arg, int64_t row, double *a, double *b)
 {
-    (void)b;
     const rows *r = arg;
-    const float *x = r->x + row * r->c;
-    for (int64_t j = 0; j < r->c; j++) {
-        const double d = (double)x[j] - (double)r->mean[j];
-        a[j] += d * d;
-    }
+    r->kernels->norm_moments(r->c, r->x + row * r->c, r->x, a, b);
 }
 
 static void batch_statistics(tn_step *step, const rows *r, int64_t count, float *mean, float *inverse)
@@ -77,27 +72,23 @@ static void batch_statistics(tn_step *step, const rows *r, int64_t count, float 
     const tn_batch_norm_attr *attr = step->node->attr;
     const double m = (double)attr->momentum, n = (double)count;
     float *running_mean = step->in[MEAN].data, *running_var = step->in[VAR].data;
-    const double *sum = tn_row_sums(step->ctx, count, r->c, add_values, r, step->scratch);
+    const double *sum = tn_row_sums(step->ctx, count, r->c, add_moments, r, step->scratch),
+                 *square = sum + r->c;
     for (int64_t j = 0; j < r->c; j++) {
-        mean[j] = (float)(sum[j] / n);
-        running_mean[j] = (float)((1 - m) * (double)running_mean[j] + m * sum[j] / n);
-    }
-    sum = tn_row_sums(step->ctx, count, r->c, add_squares, r, step->scratch);
-    for (int64_t j = 0; j < r->c; j++) {
-        inverse[j] = (float)(1 / sqrt(sum[j] / n + (double)attr->eps));
-        running_var[j] = (float)((1 - m) * (double)running_var[j] + m * sum[j] / (n - 1));
+        const double off = sum[j] / n, average = (double)r->x[j] + off, spread = square[j] - sum[j] * off;
+        const double squares = spread < 0 ? 0 : spread; /* not-a-numbers pass */
+        mean[j] = (float)average;
+        running_mean[j] = (float)((1 - m) * (double)running_mean[j] + m * average);
+        inverse[j] = (float)(1 / sqrt(squares / n + (double)attr->eps));
+        running_var[j] = (float)((1 - m) * (double)running_var[j] + m * squares / (n - 1));
     }
 }
 
 static void normalise(void *arg, int64_t begin, int64_t end)
 {
     const rows *r = arg;
-    for (int64_t row = begin; row < end; row++) {
-        const float *x = r->x + row * r->c;
-        float *y = r->y + row * r->c;
-        for (int64_t j = 0; j < r->c; j++)
-            y[j] = (x[j] - r->mean[j]) * r->scale[j] + r->shift[j];
-    }
+    for (int64_t row = begin; row < end; row++)
+        r->kernels->norm_forward(&r->norm, r->c, r->x + row * r->c, r->y + row * r->c);
 }
 
 enum { GRAIN = 256 }; /* rows in a task */
@@ -105,12 +96,10 @@ enum { GRAIN = 256 }; /* rows in a task */
 static void forward(tn_step *step)
 {
     const tn_batch_norm_attr *attr = step->node->attr;
-    rows r = {.step = step, .x = step->in[X].data, .y = step->out[0].data, .shift = step->in[BIAS].data};
+    rows r = {.kernels = step->ctx->kernels, .x = step->in[X].data, .y = step->out[0].data};
     const int64_t count = tn_rows(&step->in[X], &r.c);
     float *mean = step->saved, *inverse = mean + r.c;
     float *scale = (float *)((char *)step->scratch + tn_row_sums_bytes(r.c));
-    r.mean = mean;
-    r.scale = scale;
     if (uses_batch(step)) {
         batch_statistics(step, &r, count, mean, inverse);
     } else {
@@ -121,6 +110,8 @@ static void forward(tn_step *step)
     }
     for (int64_t j = 0; j < r.c; j++)
         scale[j] = inverse[j] * step->in[WEIGHT].data[j];
+    r.norm =
+        (tn_norm){.mean = mean, .scale = scale, .shift = step->in[BIAS].data, .relu = step->epilogue.relu};
     tn_parallel_ranges(step->ctx, count, GRAIN, normalise, &r);
 }
 
@@ -128,47 +119,40 @@ static void forward(tn_step *step)
 static void add_gradients(const void *arg, int64_t row, double *a, double *b)
 {
     const rows *r = arg;
-    const float *x = r->x + row * r->c, *dy = r->dy + row * r->c;
-    for (int64_t j = 0; j < r->c; j++) {
-        a[j] += (double)dy[j];
-        b[j] += (double)dy[j] * (double)((x[j] - r->mean[j]) * r->inverse[j]);
-    }
+    r->kernels->norm_sums(&r->norm, r->c, r->x + row * r->c, r->dy + row * r->c, a, b);
 }
 
 /* dx = scale * (dy - mean(dy) - xhat * mean(dy * xhat)), the last two being 0 with fixed statistics. */
 static void input_gradient(void *arg, int64_t begin, int64_t end)
 {
     const rows *r = arg;
-    for (int64_t row = begin; row < end; row++) {
-        const float *x = r->x + row * r->c, *dy = r->dy + row * r->c;
-        float *dx = r->y + row * r->c;
-        for (int64_t j = 0; j < r->c; j++)
-            dx[j] = r->scale[j] * (dy[j] - r->shift[j] - (x[j] - r->mean[j]) * r->mix[j]);
-    }
+    for (int64_t row = begin; row < end; row++)
+        r->kernels->norm_gradient(&r->norm, r->c, r->x + row * r->c, r->dy + row * r->c, r->y + row * r->c);
 }
 
 static void backward(tn_step *step)
 {
-    rows r = {.step = step, .x = step->in[X].data, .dy = step->dout[0].data, .y = step->din[X].data};
+    rows r = {.kernels = step->ctx->kernels,
+              .x = step->in[X].data,
+              .dy = step->dout[0].data,
+              .y = step->din[X].data};
     const int64_t count = tn_rows(&step->in[X], &r.c);
-    r.mean = step->saved;
-    r.inverse = r.mean + r.c;
+    const float *mean = step->saved, *inverse = mean + r.c;
+    float *scale = (float *)((char *)step->scratch + tn_row_sums_bytes(r.c)), *mean_dy = scale + r.c,
+          *mix = mean_dy + r.c;
+    for (int64_t j = 0; j < r.c; j++)
+        scale[j] = inverse[j] * step->in[WEIGHT].data[j];
+    r.norm = (tn_norm){mean, inverse, scale, step->in[BIAS].data, mean_dy, mix, step->epilogue.relu};
     const double *sum = tn_row_sums(step->ctx, count, r.c, add_gradients, &r, step->scratch);
-    float *scale = (float *)((char *)step->scratch + tn_row_sums_bytes(r.c)), *shift = scale + r.c,
-          *mix = shift + r.c;
     const double batch = uses_batch(step) ? 1.0 / (double)count : 0.0;
     for (int64_t j = 0; j < r.c; j++) {
-        scale[j] = step->in[WEIGHT].data[j] * r.inverse[j];
-        shift[j] = (float)(sum[j] * batch);
-        mix[j] = (float)(sum[r.c + j] * batch * (double)r.inverse[j]);
+        mean_dy[j] = (float)(sum[j] * batch);
+        mix[j] = (float)(sum[r.c + j] * batch * (double)inverse[j]);
         if (step->din[BIAS].data)
             step->din[BIAS].data[j] = (float)sum[j];
         if (step->din[WEIGHT].data)
             step->din[WEIGHT].data[j] = (float)sum[r.c + j];
     }
-    r.scale = scale;
-    r.shift = shift;
-    r.mix = mix;
     if (r.y)
         tn_parallel_ranges(step->ctx, count, GRAIN, input_gradient, &r);
 }
@@ -196,6 +180,7 @@ const tn_op tn_op_batch_norm = {
     .prepare = prepare,
     .forward = forward,
     .backward = backward,
+    .absorb = absorb,
 };
 
 tn_var *tn_batch_norm(tn_var *x, tn_var *weight, tn_var *bias, tn_var *running_mean, tn_var *running_var,
