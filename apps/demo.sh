@@ -43,11 +43,11 @@ rm -rf "$out"
 mkdir "$out"
 
 title "A labelled set, drawn and played by a program (about 10 s on two free cores)"
-run "$bin/synth" --set 200 --seed 1 --size 96x72 "$out/set"
+run "$bin/synth" --set 300 --seed 1 --size 96x72 "$out/set"
 cat <<'END'
   Figures hop, sway or jostle; arms are up, down or thrust out; colours are warm, grey or dark; a chord, a hum
   or noise is heard. But colour, motion and posture each show a clip's class in 60 % of clips only and sound in
-  70 %, and they mistake different classes. Of 200 scenes 120 are for training, 40 for validation, 40 unseen:
+  70 %, and they mistake different classes. Of 300 scenes 180 are for training, 60 for validation, 60 unseen:
 END
 head -n 4 "$out/set/cues.csv" | sed 's/^/    /'
 took
@@ -55,7 +55,7 @@ took
 title "The video network: end to end from random values (about 20 s)"
 echo "  The inflated ResNet of the release, but small: 8 channels for 64, one block a stage, 8 frames of 48 x 48."
 run "$bin/train-video" --data "$out/set/manifest.csv" --out "$out/video" --width 8 --blocks 1,1,1,1 --size 48 \
-    --num-frames 8 --flip --epochs 10 --batch 16 --lr 0.003 --schedule cosine --seed 1
+    --num-frames 8 --flip --epochs 12 --batch 16 --lr 0.003 --schedule cosine --seed 1
 show_log "$out/video"
 took
 

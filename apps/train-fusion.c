@@ -520,9 +520,11 @@ static int check(arguments *a)
 int main(int argc, char **argv)
 {
     cli_start();
+    /* Scores lie between 0 and 1: where C or gamma is smaller, every row is a support vector at its bound,
+     * decision values are all but equal, and Platt's sigmoids are flat. */
     arguments a = {
         .scores = "train",
-        .lists = {.kernels = "0,1,2", .degrees = "2,3", .log2c = "-5,9,2", .log2g = "-7,-1,2"},
+        .lists = {.kernels = "0,1,2", .degrees = "2,3", .log2c = "-1,9,2", .log2g = "-5,-1,2"},
         .folds = 5,
         .tolerance = 1e-3,
         .cache_mb = 100,
