@@ -42,7 +42,7 @@ show_log() {
 rm -rf "$out"
 mkdir "$out"
 
-title "A labelled set, drawn and played by a program (about 10 s on two free cores)"
+title "A labelled set, drawn and played by a program (about 15 s on two free cores)"
 run "$bin/synth" --set 300 --seed 1 --size 96x72 "$out/set"
 cat <<'END'
   Figures hop, sway or jostle; arms are up, down or thrust out; colours are warm, grey or dark; a chord, a hum
@@ -52,14 +52,14 @@ END
 head -n 4 "$out/set/cues.csv" | sed 's/^/    /'
 took
 
-title "The video network: end to end from random values (about 20 s)"
+title "The video network: end to end from random values (about 10 s)"
 echo "  The inflated ResNet of the release, but small: 8 channels for 64, one block a stage, 8 frames of 48 x 48."
 run "$bin/train-video" --data "$out/set/manifest.csv" --out "$out/video" --width 8 --blocks 1,1,1,1 --size 48 \
     --num-frames 8 --flip --epochs 12 --batch 16 --lr 0.003 --schedule cosine --seed 1
 show_log "$out/video"
 took
 
-title "The audio network: LSTM with attention on 34 features each 10 ms (about 10 s)"
+title "The audio network: LSTM with attention on 34 features each 10 ms (about 5 s)"
 run "$bin/train-audio" --data "$out/set/manifest.csv" --out "$out/audio" --dense 64 --cells 32 --epochs 10 \
     --batch 16 --lr 0.003 --seed 1
 show_log "$out/audio"
