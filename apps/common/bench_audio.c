@@ -1,6 +1,7 @@
 /* Benchmarks of the audio branch: the network's answer for a clip, a step of its training, and the short-term
  * features of sound. */
 #include "apps/common/bench.h"
+#include "apps/common/bench_network.h"
 #include "apps/common/report.h"
 #include "data/data.h"
 #include "nn/nn.h"
@@ -11,24 +12,8 @@ enum { CLASSES = 3, TRAIN_BATCH = 128 };
 
 /* ---- network --------------------------------------------------------------------------------------- */
 
-typedef struct network {
-    tn_graph *graph;         /* owned */
-    nn_network vars;         /* of the graph */
-    tn_var *loss;            /* training, else NULL */
-    nn_optimizer *optimizer; /* same; owned */
-    tn_plan *plan;           /* owned */
-    int64_t step;            /* training steps done */
-} network;
-
-static void close_network(network *n)
-{
-    tn_plan_destroy(n->plan);
-    nn_optimizer_destroy(n->optimizer);
-    tn_graph_destroy(n->graph);
-}
-
 /* Random input of full length and, for training, labels. */
-static void fill_inputs(const network *n, int batch, int windows)
+static void fill_inputs(const bench_network *n, int batch, int windows)
 {
     const tn_tensor x = tn_plan_value(n->plan, n->vars.input), l = tn_plan_value(n->plan, n->vars.lengths);
     tn_fill_uniform(x.data, (size_t)tn_numel(&x), 1, tn_hash("sequence"), -1.7f, 1.7f);
@@ -40,7 +25,7 @@ static void fill_inputs(const network *n, int batch, int windows)
     }
 }
 
-static tn_status open_network(tn_ctx *ctx, bool train, int batch, int windows, network *n)
+static tn_status open_network(tn_ctx *ctx, bool train, int batch, int windows, bench_network *n)
 {
     const nn_audio_config config = nn_audio_defaults(CLASSES);
     const nn_optimizer_options adam = nn_optimizer_defaults(NN_ADAM);
@@ -60,29 +45,12 @@ static tn_status open_network(tn_ctx *ctx, bool train, int batch, int windows, n
     return TN_OK;
 }
 
-static tn_status answer(void *arg)
-{
-    const network *n = arg;
-    tn_plan_forward(n->plan);
-    return TN_OK;
-}
-
-/* Weights are packed, the loss computed and differentiated, and every parameter updated. */
-static tn_status train(void *arg)
-{
-    network *n = arg;
-    double loss;
-    n->step++;
-    tn_plan_seed(n->plan, 1, (uint64_t)n->step, 0);
-    return nn_train_step(n->graph, n->plan, n->loss, n->optimizer, 1e-4, n->step, &loss);
-}
-
 static tn_status measure(tn_ctx *ctx, const bench_options *o, bool training, int batch, bench_result *out)
 {
-    network n = {0};
+    bench_network n = {.rate = 1e-4};
     tn_status status = open_network(ctx, training, batch, o->windows, &n);
     if (status == TN_OK)
-        status = bench_time(ctx, o, training ? train : answer, &n, out);
+        status = bench_time(ctx, o, training ? bench_network_train : bench_network_answer, &n, out);
     if (status == TN_OK) {
         /* Backward does about twice the products of forward. */
         out->flops = tn_plan_get_info(n.plan).flops * (training ? 3 : 1);
@@ -91,7 +59,7 @@ static tn_status measure(tn_ctx *ctx, const bench_options *o, bool training, int
         if (o->cmd.profile)
             report_profile("audio network", n.plan);
     }
-    close_network(&n);
+    bench_network_close(&n);
     return status;
 }
 

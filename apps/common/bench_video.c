@@ -1,6 +1,7 @@
 /* Benchmarks of the video branch: the network's answer for clips, a step of training all of it, and a new
  * head's training on features. */
 #include "apps/common/bench.h"
+#include "apps/common/bench_network.h"
 #include "apps/common/report.h"
 #include "nn/nn.h"
 
@@ -10,58 +11,36 @@ enum { CLASSES = 305, SIZE = 224, TRAIN_CLASSES = 3, TRAIN_BATCH = 4 };
 
 /* ---- the network ----------------------------------------------------------------------------------- */
 
-typedef struct network {
-    tn_graph *graph;         /* owned */
-    tn_var *loss;            /* training, else NULL */
-    nn_optimizer *optimizer; /* same; owned */
-    tn_plan *plan;           /* owned */
-    int64_t step;            /* training steps done */
-} network;
-
-static void close_network(network *n)
-{
-    tn_plan_destroy(n->plan);
-    nn_optimizer_destroy(n->optimizer);
-    tn_graph_destroy(n->graph);
-}
-
 /* A plan for seeded weights and clips: what they are does not change how long it takes. */
-static tn_status open_network(tn_ctx *ctx, bool train, int batch, int frames, network *n)
+static tn_status open_network(tn_ctx *ctx, bool train, int batch, int frames, bench_network *n)
 {
     const nn_video_config config = nn_video_defaults(train ? TRAIN_CLASSES : CLASSES);
     const nn_optimizer_options adam = nn_optimizer_defaults(NN_ADAM);
     TN_TRY(tn_graph_create(ctx, &n->graph));
-    const nn_network net = nn_video_build(n->graph, &config);
+    n->vars = nn_video_build(n->graph, &config);
     if (train)
-        n->loss = nn_add_loss(n->graph, net.logits, TRAIN_CLASSES, false);
+        n->loss = nn_add_loss(n->graph, n->vars.logits, TRAIN_CLASSES, false);
     TN_TRY(nn_init(n->graph, 1));
     if (train)
         TN_TRY(nn_optimizer_create(n->graph, &adam, &n->optimizer));
-    const tn_input_shape shapes[] = {{tn_var_name(net.input), {batch, 3, frames, SIZE, SIZE}},
+    const tn_input_shape shapes[] = {{tn_var_name(n->vars.input), {batch, 3, frames, SIZE, SIZE}},
                                      {"labels", {batch}}};
     const tn_plan_options options = {.mode = train ? TN_TRAINING : TN_INFERENCE, .loss = n->loss};
     TN_TRY(tn_plan_create(n->graph, &options, shapes, train ? 2 : 1, &n->plan));
-    const tn_tensor x = tn_plan_value(n->plan, net.input);
+    const tn_tensor x = tn_plan_value(n->plan, n->vars.input);
     tn_fill_uniform(x.data, (size_t)tn_numel(&x), 1, tn_hash("clip"), -1, 1);
     for (int i = 0; train && i < batch; i++)
         tn_plan_value(n->plan, tn_find(n->graph, "labels")).data[i] = (float)(i % TRAIN_CLASSES);
     return TN_OK;
 }
 
-static tn_status answer(void *arg)
-{
-    const network *n = arg;
-    tn_plan_forward(n->plan);
-    return TN_OK;
-}
-
 tn_status bench_video(tn_ctx *ctx, const bench_options *o, bench_result *out)
 {
     const int batch = o->batch ? o->batch : 1;
-    network n = {0};
+    bench_network n = {.rate = 1e-5};
     tn_status status = open_network(ctx, false, batch, o->frames, &n);
     if (status == TN_OK)
-        status = bench_time(ctx, o, answer, &n, out);
+        status = bench_time(ctx, o, bench_network_answer, &n, out);
     if (status == TN_OK) {
         out->flops = tn_plan_get_info(n.plan).flops;
         snprintf(out->work, sizeof out->work, "the video network's answers of %d x %d frames of %d x %d",
@@ -69,21 +48,11 @@ tn_status bench_video(tn_ctx *ctx, const bench_options *o, bench_result *out)
         if (o->cmd.profile)
             report_profile("video network", n.plan);
     }
-    close_network(&n);
+    bench_network_close(&n);
     return status;
 }
 
 /* ---- a step of training all of it ------------------------------------------------------------------ */
-
-/* Weights are packed, the loss computed and differentiated, and every parameter updated. */
-static tn_status train(void *arg)
-{
-    network *n = arg;
-    double loss;
-    n->step++;
-    tn_plan_seed(n->plan, 1, (uint64_t)n->step, 0);
-    return nn_train_step(n->graph, n->plan, n->loss, n->optimizer, 1e-5, n->step, &loss);
-}
 
 static tn_status print_layers(tn_ctx *ctx, const tn_plan *plan)
 {
@@ -101,10 +70,10 @@ static tn_status print_layers(tn_ctx *ctx, const tn_plan *plan)
 tn_status bench_fine_tune(tn_ctx *ctx, const bench_options *o, bench_result *out)
 {
     const int batch = o->batch ? o->batch : TRAIN_BATCH;
-    network n = {0};
+    bench_network n = {.rate = 1e-5};
     tn_status status = open_network(ctx, true, batch, o->frames, &n);
     if (status == TN_OK)
-        status = bench_time(ctx, o, train, &n, out);
+        status = bench_time(ctx, o, bench_network_train, &n, out);
     if (status == TN_OK) {
         /* Backward has two products for each of forward's; nobody asks for the clip's gradient. */
         out->flops = tn_plan_get_info(n.plan).flops * 3 - tn_plan_step(n.plan, 0).flops;
@@ -114,7 +83,7 @@ tn_status bench_fine_tune(tn_ctx *ctx, const bench_options *o, bench_result *out
         if (o->cmd.profile)
             status = print_layers(ctx, n.plan);
     }
-    close_network(&n);
+    bench_network_close(&n);
     return status;
 }
 
