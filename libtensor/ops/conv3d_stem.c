@@ -1,11 +1,11 @@
 /* The stem of video networks: a kernel of seven frames with stride 1 and of seven rows with stride 2, by
  * Winograd's F(4, 7) along time and F(4, 4) along H.
  *
- * Four output frames need ten products of planes instead of up to 28. Along H a stride of 2 splits rows into
- * even ones, which meet kernel rows 0, 2, 4, 6, and odd ones, which meet 1, 3, 5: two convolutions of stride
- * 1 and four taps (the last odd one 0), whose products are summed before the one transform back, so that four
- * output rows need 14 instead of 28. Each product is a row of k = KW * C as everywhere; transforms are sums
- * of rows. Winograd 1980; Lavin and Gray 2016.
+ * Four output frames need eleven products of planes instead of up to 28. Along H a stride of 2 splits rows
+ * into even ones, which meet kernel rows 0, 2, 4, 6, and odd ones, which meet 1, 3, 5: two convolutions of
+ * stride 1 and four taps (the last odd one 0), whose products are summed before the one transform back, so
+ * that four output rows need 14 instead of 28. Each product is a row of k = KW * C as everywhere; transforms
+ * are sums of rows. Winograd 1980; Lavin and Gray 2016.
  */
 #include "libtensor/ops/conv3d.h"
 
@@ -13,10 +13,11 @@
 #include <string.h>
 
 enum {
-    TAPS_T = 7, /* kernel frames */
-    TAPS_H = 4, /* kernel rows of a phase */
-    GROUP = 4,  /* output frames, and output rows, of a task */
-    POINTS_T = 10,
+    TAPS_T = 7,     /* kernel frames */
+    TAPS_H = 4,     /* kernel rows of a phase */
+    GROUP = 4,      /* output frames, and output rows, of a task */
+    FRAMES_IN = 10, /* input frames of a task */
+    POINTS_T = 11,
     POINTS_H = 7,
     POINTS = POINTS_T * POINTS_H,
     PHASES = 2,   /* even and odd rows */
@@ -29,45 +30,102 @@ typedef struct toom {
     double at[GROUP][TN_MIX], g[TN_MIX][TAPS_T], bt[TN_MIX][TN_MIX];
 } toom;
 
-/* What the polynomials of Toom and Cook's method are taken at, besides infinity. A point goes with the
- * negative of its inverse rather than with its own, which loses less to rounding (Barabasz et al. 2020). */
-static const double points_t[POINTS_T - 1] = {0, 1, -1, 2, -0.5, 0.5, -2, 0.75, -4.0 / 3};
-static const double points_h[POINTS_H - 1] = {0, 1, -1, 2, -2, 0.5};
+/* What the polynomials of Toom and Cook's method are taken at, besides infinity; along T also at i. Ten
+ * values would need two more real points (3/4 and -4/3, say), which lie close to the others: that loses five
+ * times as much to rounding. i and -i cost three products, one more, and all coefficients stay exact in
+ * binary. */
+static const double points_t[] = {0, 1, -1, 2, -2, 0.5, -0.5};
+static const double points_h[] = {0, 1, -1, 2, -2, 0.5};
 
-/* Row p of B^T are the coefficients of prod_q (x - q) over the other points q; the last one's is over all. */
-static void multiply_out(const double *point, int count, int but, double *row)
+enum { REAL_T = sizeof points_t / sizeof *points_t, REAL_H = sizeof points_h / sizeof *points_h };
+
+/* Rows p to p + rows - 1 of B^T go to G but for a power of two, so that both have coefficients around 1. */
+static void balance(toom *m, int p, int rows)
 {
-    row[0] = 1;
-    for (int q = 0, degree = 0; q < count; q++) {
-        if (q == but)
-            continue;
-        degree++;
-        for (int i = degree; i >= 0; i--)
-            row[i] = (i > 0 ? row[i - 1] : 0) - point[q] * row[i];
+    double largest = 0;
+    for (int i = 0; i < TN_MIX; i++)
+        largest = fmax(largest, fabs(m->bt[p][i]));
+    const double scale = exp2(-round(log2(largest)));
+    for (int row = p; row < p + rows; row++) {
+        for (int i = 0; i < TN_MIX; i++)
+            m->bt[row][i] *= scale;
+        for (int i = 0; i < TAPS_T; i++)
+            m->g[row][i] /= scale;
     }
 }
 
-static toom make_toom(const double *point, int points, int taps)
+/* Coefficients of prod_q (x - q) over the points q but one (all for but = count), times x^2 + 1 with `i`. */
+static void multiply_out(const double *point, int count, bool i, int but, double *row)
+{
+    row[0] = 1;
+    int degree = 0;
+    for (int q = 0; q < count; q++) {
+        if (q == but)
+            continue;
+        degree++;
+        for (int k = degree; k >= 0; k--)
+            row[k] = (k > 0 ? row[k - 1] : 0) - point[q] * row[k];
+    }
+    for (int k = degree + 2; i && k >= 2; k--)
+        row[k] += row[k - 2];
+}
+
+/* A real point: row p of B^T is the product of all the others. */
+static void at_point(toom *m, const double *point, int count, bool i, int p, int taps)
+{
+    const bool infinity = p == count;
+    multiply_out(point, count, i, p, m->bt[p]);
+    double norm = !infinity && i ? point[p] * point[p] + 1 : 1;
+    for (int q = 0; q < count; q++)
+        if (!infinity && q != p)
+            norm *= point[p] - point[q];
+    for (int k = 0; k < taps; k++)
+        m->g[p][k] = (infinity ? k == taps - 1 : pow(point[p], k)) / norm;
+    for (int k = 0; k < GROUP; k++)
+        m->at[k][p] = infinity ? k == GROUP - 1 : pow(point[p], k);
+    balance(m, p, 1);
+}
+
+/* The points i and -i give complex values that are each other's conjugates: u of the taps, v of the values.
+ * Their part of the result is 2 Re(i^k u v), and u v takes three real products (Karatsuba): u_r v_r, u_i v_i,
+ * (u_r + u_i) (v_r + v_i). With R, the product over the real points, v is that of (x + i) R. */
+static void at_i(toom *m, const double *point, int count, int p, int taps)
+{
+    enum { TURN = 4 };
+    static const double re[TURN] = {1, 0, -1, 0}, im[TURN] = {0, 1, 0, -1}; /* of i^k */
+    double norm_re = 0, norm_im = 2;                                        /* of 2 i R(i) */
+    for (int q = 0; q < count; q++) {
+        const double keep = norm_re;
+        norm_re = -point[q] * norm_re - norm_im;
+        norm_im = keep - point[q] * norm_im;
+    }
+    const double square = norm_re * norm_re + norm_im * norm_im;
+    multiply_out(point, count, false, count, m->bt[p + 1]);
+    for (int k = 0; k + 1 < TN_MIX; k++)
+        m->bt[p][k + 1] = m->bt[p + 1][k];
+    for (int k = 0; k < TN_MIX; k++)
+        m->bt[p + 2][k] = m->bt[p][k] + m->bt[p + 1][k];
+    for (int k = 0; k < taps; k++) {
+        m->g[p][k] = (re[k % TURN] * norm_re + im[k % TURN] * norm_im) / square;
+        m->g[p + 1][k] = (im[k % TURN] * norm_re - re[k % TURN] * norm_im) / square;
+        m->g[p + 2][k] = m->g[p][k] + m->g[p + 1][k];
+    }
+    for (int k = 0; k < GROUP; k++) {
+        m->at[k][p] = 2 * re[k % TURN] + 2 * im[k % TURN];
+        m->at[k][p + 1] = 2 * im[k % TURN] - 2 * re[k % TURN];
+        m->at[k][p + 2] = -2 * im[k % TURN];
+    }
+    balance(m, p, 3);
+}
+
+/* At `count` real points, infinity, and i and -i as well. */
+static toom make_toom(const double *point, int count, bool i, int taps)
 {
     toom m = {.at = {{0}}, .g = {{0}}, .bt = {{0}}};
-    for (int p = 0; p < points; p++) {
-        const bool infinity = p == points - 1;
-        multiply_out(point, points - 1, p, m.bt[p]);
-        double norm = 1, largest = 0;
-        for (int q = 0; q < points - 1; q++)
-            if (!infinity && q != p)
-                norm *= point[p] - point[q];
-        /* A power of two goes from B^T to G, so that both have coefficients around 1. */
-        for (int i = 0; i < points; i++)
-            largest = fmax(largest, fabs(m.bt[p][i]));
-        const double scale = exp2(-round(log2(largest)));
-        for (int i = 0; i < points; i++)
-            m.bt[p][i] *= scale;
-        for (int i = 0; i < taps; i++)
-            m.g[p][i] = (infinity ? i == taps - 1 : pow(point[p], i)) / (norm * scale);
-        for (int i = 0; i < GROUP; i++)
-            m.at[i][p] = infinity ? i == GROUP - 1 : pow(point[p], i);
-    }
+    for (int p = 0; p <= count; p++)
+        at_point(&m, point, count, i, p, taps);
+    if (i)
+        at_i(&m, point, count, count + 1, taps);
     return m;
 }
 
@@ -178,8 +236,8 @@ static void pack(const tn_step *step, const conv_geometry *g, const float *scale
 {
     const int nr = step->ctx->kernels->nr;
     pack_job job = {g,
-                    make_toom(points_t, POINTS_T, TAPS_T),
-                    make_toom(points_h, POINTS_H, TAPS_H),
+                    make_toom(points_t, REAL_T, true, TAPS_T),
+                    make_toom(points_h, REAL_H, false, TAPS_H),
                     nr,
                     step->in[1].data,
                     scale,
@@ -204,20 +262,23 @@ typedef struct stem_block {
     float *zeros, *frames, *v, *products, *half; /* see layout; zeros is for what is not there */
 } stem_block;
 
-/* Ten sums over frames of each input row. */
+/* Eleven sums over frames of each input row. */
 static void transform_frames(const stem_job *job, const stem_block *b)
 {
     const conv_geometry *g = job->g;
     const int64_t width = g->in[2] * g->c, edge = g->p[2] * g->c;
     const float *in[TN_MIX];
     float *out[TN_MIX];
-    const tn_mix mix = {.rows = POINTS_T, .matrix = job->bt_t, .in = in, .out = out, .m = 1, .n = width};
+    const tn_mix mix = {
+        .rows = POINTS_T, .terms = FRAMES_IN, .matrix = job->bt_t, .in = in, .out = out, .m = 1, .n = width};
     for (int64_t r = 0; r < ROWS_IN; r++) {
         const int64_t h = b->h0 + r;
-        for (int p = 0; p < POINTS_T; p++) {
-            const int64_t t = b->t0 + p - g->p[0];
+        for (int i = 0; i < FRAMES_IN; i++) {
+            const int64_t t = b->t0 + i - g->p[0];
             const bool there = t >= 0 && t < g->in[0] && h >= 0 && h < g->in[1];
-            in[p] = there ? job->step->in[0].data + ((b->n * g->in[0] + t) * g->in[1] + h) * width : b->zeros;
+            in[i] = there ? job->step->in[0].data + ((b->n * g->in[0] + t) * g->in[1] + h) * width : b->zeros;
+        }
+        for (int p = 0; p < POINTS_T; p++) {
             float *row = b->frames + (p * ROWS_IN + r) * job->l.row;
             memset(row, 0, (size_t)edge * sizeof *row);
             memset(row + edge + width, 0, (size_t)edge * sizeof *row);
@@ -232,10 +293,16 @@ static void transform_rows(const stem_job *job, const stem_block *b)
 {
     const float *in[TN_MIX];
     float *out[TN_MIX];
-    const tn_mix mix = {.rows = POINTS_H, .matrix = job->bt_h, .in = in, .out = out, .m = 1, .n = job->l.row};
+    const tn_mix mix = {.rows = POINTS_H,
+                        .terms = POINTS_H,
+                        .matrix = job->bt_h,
+                        .in = in,
+                        .out = out,
+                        .m = 1,
+                        .n = job->l.row};
     for (int p = 0; p < POINTS_T; p++)
         for (int phase = 0; phase < PHASES; phase++) {
-            for (int q = 0; q < TN_MIX; q++) {
+            for (int q = 0; q < POINTS_H; q++) {
                 const int r = PHASES * q + phase;
                 in[q] = r < ROWS_IN ? b->frames + (p * ROWS_IN + r) * job->l.row : b->zeros;
                 out[q] = b->v + ((q * POINTS_T + p) * PHASES + phase) * job->l.row;
@@ -276,7 +343,8 @@ static void transform_back(const stem_job *job, const stem_block *b, int64_t cou
     const int nr = job->step->ctx->kernels->nr;
     const float *in[TN_MIX];
     float *out[TN_MIX];
-    const tn_mix mix = {.rows = GROUP, .matrix = job->at_t, .in = in, .out = out, .m = 1, .n = count * nr};
+    const tn_mix mix = {
+        .rows = GROUP, .terms = POINTS_T, .matrix = job->at_t, .in = in, .out = out, .m = 1, .n = count * nr};
     for (int q = 0; q < POINTS_H; q++) {
         for (int p = 0; p < POINTS_T; p++)
             in[p] = b->products + (q * POINTS_T + p) * job->l.tile;
@@ -296,6 +364,7 @@ static void finish(const stem_job *job, const stem_block *b, int64_t panel, int6
     float *out[GROUP];
     const int64_t o = panel * nr;
     const tn_mix mix = {.rows = (int)tn_min(GROUP, g->out[1] - b->oh),
+                        .terms = POINTS_H,
                         .matrix = job->at_h,
                         .in = in,
                         .out = out,
@@ -307,8 +376,8 @@ static void finish(const stem_job *job, const stem_block *b, int64_t panel, int6
                         .residual = step->epilogue.add ? residual : NULL,
                         .relu = step->epilogue.relu};
     for (int64_t i = 0; i < GROUP && b->t0 + i < g->out[0]; i++) {
-        for (int q = 0; q < TN_MIX; q++)
-            in[q] = q < POINTS_H ? b->half + (q * GROUP + i) * job->l.tile : b->zeros;
+        for (int q = 0; q < POINTS_H; q++)
+            in[q] = b->half + (q * GROUP + i) * job->l.tile;
         for (int r = 0; r < mix.rows; r++) {
             const int64_t line = ((b->n * g->out[0] + b->t0 + i) * g->out[1] + b->oh + r) * g->out[2] + ow;
             out[r] = step->out[0].data + line * g->o + o;
@@ -357,10 +426,10 @@ static void to_floats(const toom *m, float *bt, float *at)
 static void forward(const tn_step *step, const conv_geometry *g)
 {
     stem_job job = {.step = step, .g = g, .l = layout_of(step->ctx->kernels, g)};
-    const toom t = make_toom(points_t, POINTS_T, TAPS_T), h = make_toom(points_h, POINTS_H, TAPS_H);
+    const toom t = make_toom(points_t, REAL_T, true, TAPS_T), h = make_toom(points_h, REAL_H, false, TAPS_H);
     to_floats(&t, job.bt_t, job.at_t);
     to_floats(&h, job.bt_h, job.at_h);
     tn_parallel(step->ctx, g->n * groups_of(g, 0) * groups_of(g, 1), stem_task, &job);
 }
 
-const conv_way conv_by_stem = {fits, packed_floats, thread_bytes, pack, forward, .error = 5e-5};
+const conv_way conv_by_stem = {fits, packed_floats, thread_bytes, pack, forward, 0};
