@@ -21,7 +21,8 @@ CFLAGS_ALL := -std=c11 $(OPT) $(WARN) $(DEFS) -ffp-contract=off -pthread -I. $(S
 PACKAGES := openblas sndfile samplerate jansson
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
-LDLIBS_ALL := $(PKG_LIBS) -lm -pthread $(SANITIZE) $(LDFLAGS)
+# Programs load what they call only: OpenBLAS starts threads that spin for tens of milliseconds.
+LDLIBS_ALL := -Wl,--as-needed $(PKG_LIBS) -lm -pthread $(SANITIZE) $(LDFLAGS)
 
 # ---- what there is ------------------------------------------------------------------------------
 

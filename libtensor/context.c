@@ -1,7 +1,6 @@
 /* The context: status texts, the first error, memory, checked arithmetic. */
 #include "libtensor/internal.h"
 
-#include <cblas.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,8 +68,6 @@ tn_status tn_ctx_create(const tn_options *options, tn_ctx **out)
             return status;
         }
     }
-    /* Our workers call OpenBLAS side by side; threads of its own under them would only get in the way. */
-    openblas_set_num_threads(1);
     *out = ctx;
     return TN_OK;
 }
