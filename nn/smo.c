@@ -32,6 +32,7 @@ void nn_smo_destroy(tn_ctx *ctx, nn_smo *smo)
     tn_free(ctx, smo->dots);
     tn_free(ctx, smo->kernel);
     nn_cache_free(ctx, &smo->cache);
+    tn_free(ctx, smo->swap);
     tn_free(ctx, smo);
 }
 
@@ -65,8 +66,10 @@ tn_status nn_smo_create(tn_ctx *ctx, int room, size_t rows, size_t cache_bytes, 
     s->self = tn_alloc(ctx, n, sizeof *s->self);
     s->dots = tn_alloc(ctx, rows, sizeof *s->dots);
     s->kernel = tn_alloc(ctx, n, sizeof *s->kernel);
+    s->swap = tn_alloc(ctx, n, sizeof *s->swap);
     if (!s->order || !s->row || !s->y || !s->alpha || !s->slope || !s->rise || !s->fall || !s->bounded ||
-        !s->self || !s->dots || !s->kernel || nn_cache_create(ctx, room, cache_bytes, &s->cache) != TN_OK ||
+        !s->self || !s->dots || !s->kernel || !s->swap ||
+        nn_cache_create(ctx, room, cache_bytes, &s->cache) != TN_OK ||
         (jumping && allow_jumps(ctx, room, s) != TN_OK)) {
         nn_smo_destroy(ctx, s);
         return TN_NOMEM;
@@ -118,14 +121,7 @@ const float *nn_smo_row(nn_smo *s, int t, int want)
     if (valid >= want)
         return k;
     nn_gram_row(s->problem.gram, s->row[t], s->row + valid, want - valid, s->dots, s->kernel);
-    bool finite = true;
-    for (int j = valid; j < want; j++) {
-        const double value = s->kernel[j - valid];
-        const bool good = fabs(value) <= FLT_MAX; /* not so for a NaN either */
-        finite &= good;
-        k[j] = good ? (float)value : 0;
-    }
-    s->finite &= finite;
+    s->finite &= s->loops->narrow(s->kernel, want - valid, k + valid);
     return k;
 }
 
@@ -143,6 +139,7 @@ static void swap_ints(int *x, int i, int j)
     x[j] = value;
 }
 
+/* All but what the cache has of them. */
 static void swap_variables(nn_smo *s, int i, int j)
 {
     const signed char y = s->y[i];
@@ -156,7 +153,6 @@ static void swap_variables(nn_smo *s, int i, int j)
     swap_doubles(s->fall, i, j);
     swap_doubles(s->bounded, i, j);
     swap_doubles(s->self, i, j);
-    nn_cache_swap(&s->cache, i, j);
 }
 
 static void start(nn_smo *s, const nn_smo_problem *problem)
@@ -322,6 +318,7 @@ static bool can_go(const nn_smo *s, int t, double top, double bottom)
 static void shrink(nn_smo *s)
 {
     double top = -INFINITY, bottom = INFINITY;
+    int swaps = 0;
     for (int t = 0; t < s->active; t++) {
         if (may_rise(s, t))
             top = fmax(top, s->slope[t]);
@@ -338,9 +335,11 @@ static void shrink(nn_smo *s)
         for (s->active--; s->active > t; s->active--)
             if (!can_go(s, s->active, top, bottom)) {
                 swap_variables(s, t, s->active);
+                s->swap[swaps++] = (nn_cache_swap){t, s->active};
                 break;
             }
     }
+    nn_cache_swap_all(&s->cache, s->swap, swaps);
     find_steepest(s);
 }
 

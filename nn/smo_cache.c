@@ -75,30 +75,44 @@ float *nn_cache_take(nn_cache *cache, int row, int want, int *valid)
         cache->slot[s].owner = row;
         cache->slot[s].length = 0;
         cache->slot_of[row] = s;
+        make_newest(cache, s);
+    } else if (cache->slots < cache->width) { /* else nothing ever has to go */
+        make_newest(cache, s);
     }
-    make_newest(cache, s);
     *valid = cache->slot[s].length;
     if (*valid < want)
         cache->slot[s].length = want;
     return cache->values + (size_t)s * (size_t)cache->width;
 }
 
-void nn_cache_swap(nn_cache *cache, int i, int j)
+/* Row by row, so that each is in the nearest cache while its values move. */
+static void swap_values(const nn_cache_swap *swap, int count, float *row, int *length)
 {
-    for (int s = 0; s < cache->slots; s++) {
-        nn_cache_slot *slot = &cache->slot[s];
-        float *row = cache->values + (size_t)s * (size_t)cache->width;
-        if (slot->length > j) {
+    for (int n = 0; n < count; n++) {
+        const int i = swap[n].i, j = swap[n].j;
+        if (*length > j) {
             const float value = row[i];
             row[i] = row[j];
             row[j] = value;
-        } else if (slot->length > i) {
-            slot->length = i; /* what comes to i is not there */
+        } else if (*length > i) {
+            *length = i; /* what comes to i is not there */
         }
-        if (slot->owner == i || slot->owner == j)
-            slot->owner = i + j - slot->owner;
     }
-    const int slot = cache->slot_of[i];
-    cache->slot_of[i] = cache->slot_of[j];
-    cache->slot_of[j] = slot;
+}
+
+void nn_cache_swap_all(nn_cache *cache, const nn_cache_swap *swap, int count)
+{
+    for (int s = 0; s < cache->slots; s++)
+        if (cache->slot[s].owner >= 0)
+            swap_values(swap, count, cache->values + (size_t)s * (size_t)cache->width,
+                        &cache->slot[s].length);
+    for (int n = 0; n < count; n++) {
+        const int i = swap[n].i, j = swap[n].j, slot = cache->slot_of[i];
+        cache->slot_of[i] = cache->slot_of[j];
+        cache->slot_of[j] = slot;
+        if (cache->slot_of[i] >= 0)
+            cache->slot[cache->slot_of[i]].owner = i;
+        if (slot >= 0)
+            cache->slot[slot].owner = j;
+    }
 }

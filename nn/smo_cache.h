@@ -31,7 +31,12 @@ void nn_cache_reset(nn_cache *cache, int width);
  * others up to `want`. The row asked for before this one stays where it is. */
 float *nn_cache_take(nn_cache *cache, int row, int want, int *valid);
 
-/* Rows i < j, and values i and j in every row, change places. */
-void nn_cache_swap(nn_cache *cache, int i, int j);
+/* Two rows that change places. */
+typedef struct nn_cache_swap {
+    int i, j; /* i < j */
+} nn_cache_swap;
+
+/* Rows i and j, and values i and j in every row, change places: one such swap after the other. */
+void nn_cache_swap_all(nn_cache *cache, const nn_cache_swap *swap, int count);
 
 #endif

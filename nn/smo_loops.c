@@ -1,267 +1,115 @@
-/* Loops of the solver, written once for vectors of eight doubles and compiled for each instruction set. */
+/* Loops of the solver, written once in smo_loops.inc and compiled for each instruction set. */
 #include "nn/smo_loops.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 8 };
-
-typedef double vec __attribute__((vector_size(LANES * sizeof(double))));
-typedef int64_t mask __attribute__((vector_size(LANES * sizeof(double))));
-typedef float half __attribute__((vector_size(LANES * sizeof(float))));
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 static const double least_curvature = 1e-12; /* where the kernel is not positive definite */
 
-#define INLINE static inline __attribute__((always_inline))
+/* ---- any machine: two lanes, vectors of the compiler ----------------------------------------------------
+ */
 
-INLINE void load(const double *from, vec *out)
+typedef double pair __attribute__((vector_size(16)));
+typedef int64_t pair_mask __attribute__((vector_size(16)));
+
+static inline pair pair_load(const double *from)
 {
-    memcpy(out, from, sizeof *out);
+    pair x;
+    memcpy(&x, from, sizeof x);
+    return x;
 }
 
-INLINE void load_floats(const float *from, vec *out)
+static inline pair pair_if(pair_mask m, pair x, pair y)
 {
-    half h;
-    memcpy(&h, from, sizeof h);
-    *out = __builtin_convertvector(h, vec);
+    return (pair)((m & (pair_mask)x) | (~m & (pair_mask)y));
 }
 
-/* a where m is set, else b. */
-INLINE void choose(const mask *m, const vec *a, const vec *b, vec *out)
+static inline int pair_bits(pair_mask m)
 {
-    *out = (vec)((*m & (mask)*a) | (~*m & (mask)*b));
+    return (int)(m[0] & 1) | (int)(m[1] & 2);
 }
 
-/* The best values of each lane so far and where they are, as doubles. */
-typedef struct best {
-    vec value; /* largest */
-    vec place; /* of it */
-} best;
+#define NAME(x) generic_##x
+#define TARGET
+#define LANES 2
+#define vec pair
+#define LOAD(p) pair_load(p)
+#define STORE(p, x) memcpy(p, &(pair){(x)[0], (x)[1]}, sizeof(pair))
+#define LOAD_FLOATS(p) ((pair){(double)(p)[0], (double)(p)[1]})
+#define FILL(x) ((pair){x, x})
+#define LARGER(a, b) IF_ABOVE(a, b, a, b)
+#define SMALLER(a, b) IF_ABOVE(b, a, a, b)
+#define IF_ABOVE(a, b, x, y) pair_if((a) > (b), x, y)
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#define MAGNITUDE(a) pair_if((a) < FILL(0), FILL(0) - (a), a)
+#define LARGEST(a) ((a)[0] > (a)[1] ? (a)[0] : (a)[1])
+#define BITS_EQUAL(a, b) pair_bits((a) == (b))
+#define BITS_AT_LEAST(a, b) pair_bits((a) >= (b))
+#define STORE_FLOATS(p, x) memcpy(p, &(float[]){(float)(x)[0], (float)(x)[1]}, 2 * sizeof(float))
+#define POWER_OF_2(x) ((pair)(((pair_mask)(x) + 1023) << 52))
+#include "nn/smo_loops.inc"
 
-INLINE void best_begin(best *b)
-{
-    for (int l = 0; l < LANES; l++) {
-        b->value[l] = -INFINITY;
-        b->place[l] = -1;
-    }
-}
-
-/* Takes x at `place` where it is at least as large; -infinity never wins over what is there. */
-INLINE void best_take(best *b, const vec *x, const vec *place)
-{
-    const mask m = *x >= b->value;
-    choose(&m, x, &b->value, &b->value);
-    choose(&m, place, &b->place, &b->place);
-}
-
-/* The largest of all lanes, of equals the last. */
-INLINE int best_end(const best *b, double *value)
-{
-    double most = -INFINITY, place = -1;
-    for (int l = 0; l < LANES; l++)
-        if (b->value[l] > most || (b->value[l] == most && b->place[l] > place)) {
-            most = b->value[l];
-            place = b->place[l];
-        }
-    *value = most;
-    return most > -INFINITY ? (int)place : -1;
-}
-
-INLINE void places(vec *out)
-{
-    for (int l = 0; l < LANES; l++)
-        (*out)[l] = l;
-}
-
-INLINE int steepest_body(const double *v, const double *rise, int n, double *top)
-{
-    best b;
-    vec at;
-    int t = 0;
-    best_begin(&b);
-    places(&at);
-    for (; t + LANES <= n; t += LANES) {
-        vec x, r;
-        load(v + t, &x);
-        load(rise + t, &r);
-        x += r;
-        best_take(&b, &x, &at);
-        at += LANES;
-    }
-    int found = best_end(&b, top);
-    for (; t < n; t++)
-        if (v[t] + rise[t] >= *top && v[t] + rise[t] > -INFINITY) {
-            *top = v[t] + rise[t];
-            found = t;
-        }
-    return found;
-}
-
-INLINE int update_body(double *v, const double *rise, const float *ki, const float *kj, double di, double dj,
-                       int n, double *top)
-{
-    best b;
-    vec at;
-    int t = 0;
-    best_begin(&b);
-    places(&at);
-    for (; t + LANES <= n; t += LANES) {
-        vec x, r, a, c;
-        load(v + t, &x);
-        load(rise + t, &r);
-        load_floats(ki + t, &a);
-        load_floats(kj + t, &c);
-        x -= a * di + c * dj;
-        memcpy(v + t, &x, sizeof x);
-        x += r;
-        best_take(&b, &x, &at);
-        at += LANES;
-    }
-    int found = best_end(&b, top);
-    for (; t < n; t++) {
-        v[t] -= (double)ki[t] * di + (double)kj[t] * dj;
-        if (v[t] + rise[t] >= *top && v[t] + rise[t] > -INFINITY) {
-            *top = v[t] + rise[t];
-            found = t;
-        }
-    }
-    return found;
-}
-
-INLINE int partner_body(const double *v, const double *fall, const double *self, const float *k,
-                        double self_i, double top, int n, double *bottom)
-{
-    best b;
-    vec at, least, none, zero, tiny;
-    int t = 0;
-    best_begin(&b);
-    places(&at);
-    for (int l = 0; l < LANES; l++) {
-        least[l] = INFINITY;
-        none[l] = -INFINITY;
-        zero[l] = 0;
-        tiny[l] = least_curvature;
-    }
-    for (; t + LANES <= n; t += LANES) {
-        vec x, f, s, kernel;
-        load(v + t, &x);
-        load(fall + t, &f);
-        load(self + t, &s);
-        load_floats(k + t, &kernel);
-        x += f;
-        const mask lower = x < least;
-        choose(&lower, &x, &least, &least);
-        const vec d = top - x;
-        vec c = self_i + s - 2.0 * kernel;
-        const mask positive = c > zero, right = d > zero;
-        choose(&positive, &c, &tiny, &c);
-        vec gain = d * d / c;
-        choose(&right, &gain, &none, &gain);
-        best_take(&b, &gain, &at);
-        at += LANES;
-    }
-    double most, low = INFINITY;
-    int found = best_end(&b, &most);
-    for (int l = 0; l < LANES; l++)
-        low = least[l] < low ? least[l] : low;
-    for (; t < n; t++) {
-        const double x = v[t] + fall[t], d = top - x, c = self_i + self[t] - 2.0 * (double)k[t];
-        low = x < low ? x : low;
-        if (!(d > 0))
-            continue;
-        const double gain = d * d / (c > 0 ? c : least_curvature);
-        if (gain >= most) {
-            most = gain;
-            found = t;
-        }
-    }
-    *bottom = low;
-    return found;
-}
-
-INLINE void add_body(double *sum, const float *k, double x, int n)
-{
-    int t = 0;
-    for (; t + LANES <= n; t += LANES) {
-        vec s, a;
-        load(sum + t, &s);
-        load_floats(k + t, &a);
-        s += a * x;
-        memcpy(sum + t, &s, sizeof s);
-    }
-    for (; t < n; t++)
-        sum[t] += x * (double)k[t];
-}
-
-INLINE void add_doubles_body(double *sum, const double *k, double x, int n)
-{
-    int t = 0;
-    for (; t + LANES <= n; t += LANES) {
-        vec s, a;
-        load(sum + t, &s);
-        load(k + t, &a);
-        s += a * x;
-        memcpy(sum + t, &s, sizeof s);
-    }
-    for (; t < n; t++)
-        sum[t] += x * k[t];
-}
-
-INLINE double dot_body(const double *a, const double *b, int n)
-{
-    vec sum[2];
-    double all = 0;
-    int t = 0;
-    memset(sum, 0, sizeof sum);
-    for (; t + 2 * LANES <= n; t += 2 * LANES)
-        for (int h = 0; h < 2; h++) {
-            vec x, y;
-            load(a + t + h * LANES, &x);
-            load(b + t + h * LANES, &y);
-            sum[h] += x * y;
-        }
-    sum[0] += sum[1];
-    for (int l = 0; l < LANES; l++)
-        all += sum[0][l];
-    for (; t < n; t++)
-        all += a[t] * b[t];
-    return all;
-}
-
-#define LOOPS(name, target)                                                                                  \
-    target static int name##_update(double *v, const double *rise, const float *ki, const float *kj,         \
-                                    double di, double dj, int n, double *top)                                \
-    {                                                                                                        \
-        return update_body(v, rise, ki, kj, di, dj, n, top);                                                 \
-    }                                                                                                        \
-    target static int name##_steepest(const double *v, const double *rise, int n, double *top)               \
-    {                                                                                                        \
-        return steepest_body(v, rise, n, top);                                                               \
-    }                                                                                                        \
-    target static int name##_partner(const double *v, const double *fall, const double *self,                \
-                                     const float *k, double self_i, double top, int n, double *bottom)       \
-    {                                                                                                        \
-        return partner_body(v, fall, self, k, self_i, top, n, bottom);                                       \
-    }                                                                                                        \
-    target static void name##_add(double *sum, const float *k, double x, int n)                              \
-    {                                                                                                        \
-        add_body(sum, k, x, n);                                                                              \
-    }                                                                                                        \
-    target static void name##_add_doubles(double *sum, const double *k, double x, int n)                     \
-    {                                                                                                        \
-        add_doubles_body(sum, k, x, n);                                                                      \
-    }                                                                                                        \
-    target static double name##_dot(const double *a, const double *b, int n)                                 \
-    {                                                                                                        \
-        return dot_body(a, b, n);                                                                            \
-    }                                                                                                        \
-    static const nn_smo_loops name##_loops = {name##_update, name##_steepest,    name##_partner,             \
-                                              name##_add,    name##_add_doubles, name##_dot}
-
-LOOPS(generic, );
 #if defined(__x86_64__)
-LOOPS(avx2, __attribute__((target("avx2"))));
-LOOPS(avx512, __attribute__((target("avx512f,avx512vl,avx512dq"))));
+/* ---- AVX2 -----------------------------------------------------------------------------------------------
+ */
+
+__attribute__((target("avx2,fma"))) static inline double largest_of_4(__m256d x)
+{
+    const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+#define NAME(x) avx2_##x
+#define TARGET __attribute__((target("avx2,fma")))
+#define LANES 4
+#define vec __m256d
+#define LOAD(p) _mm256_loadu_pd(p)
+#define STORE(p, x) _mm256_storeu_pd(p, x)
+#define LOAD_FLOATS(p) _mm256_cvtps_pd(_mm_loadu_ps(p))
+#define FILL(x) _mm256_set1_pd(x)
+#define LARGER(a, b) _mm256_max_pd(a, b)
+#define SMALLER(a, b) _mm256_min_pd(a, b)
+#define IF_ABOVE(a, b, x, y) _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_GT_OQ))
+#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define MAGNITUDE(a) _mm256_andnot_pd(_mm256_set1_pd(-0.0), a)
+#define LARGEST(a) largest_of_4(a)
+#define BITS_EQUAL(a, b) _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_EQ_OQ))
+#define BITS_AT_LEAST(a, b) _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_GE_OQ))
+#define STORE_FLOATS(p, x) _mm_storeu_ps(p, _mm256_cvtpd_ps(x))
+#define POWER_OF_2(x)                                                                                        \
+    _mm256_castsi256_pd(                                                                                     \
+        _mm256_slli_epi64(_mm256_add_epi64(_mm256_castpd_si256(x), _mm256_set1_epi64x(1023)), 52))
+#include "nn/smo_loops.inc"
+
+/* ---- AVX-512 --------------------------------------------------------------------------------------------
+ */
+
+#define NAME(x) avx512_##x
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512dq")))
+#define LANES 8
+#define vec __m512d
+#define LOAD(p) _mm512_loadu_pd(p)
+#define STORE(p, x) _mm512_storeu_pd(p, x)
+#define LOAD_FLOATS(p) _mm512_cvtps_pd(_mm256_loadu_ps(p))
+#define FILL(x) _mm512_set1_pd(x)
+#define LARGER(a, b) _mm512_max_pd(a, b)
+#define SMALLER(a, b) _mm512_min_pd(a, b)
+#define IF_ABOVE(a, b, x, y) _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_GT_OQ), y, x)
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_pd(a, b, c)
+#define MAGNITUDE(a) _mm512_abs_pd(a)
+#define LARGEST(a) _mm512_reduce_max_pd(a)
+#define BITS_EQUAL(a, b) _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ)
+#define BITS_AT_LEAST(a, b) _mm512_cmp_pd_mask(a, b, _CMP_GE_OQ)
+#define STORE_FLOATS(p, x) _mm256_storeu_ps(p, _mm512_cvtpd_ps(x))
+#define POWER_OF_2(x)                                                                                        \
+    _mm512_castsi512_pd(                                                                                     \
+        _mm512_slli_epi64(_mm512_add_epi64(_mm512_castpd_si512(x), _mm512_set1_epi64(1023)), 52))
+#include "nn/smo_loops.inc"
 #endif
 
 const nn_smo_loops *nn_smo_loops_for(const tn_ctx *ctx)

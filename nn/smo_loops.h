@@ -1,6 +1,6 @@
-/* The loops over all variables that a step of the solver takes, for the widest vectors that there are. Sums
- * and choices are the same bits for all widths: nothing is contracted, and of equals the last one is taken.
- */
+/* The loops over all variables that a step of the solver takes, and those of kernel rows, for the widest
+ * vectors that there are. Sums and choices are the same bits for all widths: nothing is contracted that would
+ * round otherwise, and of equals the last one is taken. */
 #ifndef NN_SMO_LOOPS_H
 #define NN_SMO_LOOPS_H
 
@@ -23,6 +23,16 @@ typedef struct nn_smo_loops {
     void (*add)(double *sum, const float *k, double x, int n);
     /* Same with doubles. */
     void (*add_doubles)(double *sum, const double *k, double x, int n);
+    /* out[t] += x[c] column[c][t] for c in [0, columns), in that order. */
+    void (*combine)(const double *const *column, const double *x, int columns, int n, double *out);
+    /* x[t] = square + squares[t] - 2 x[t], which makes |u - v|^2 of u.v. */
+    void (*distances)(double square, const double *squares, int n, double *x);
+    /* x[t] = exp(-gamma x[t]), within a unit in the last place. */
+    void (*gauss)(double gamma, int n, double *x);
+    /* x[t] = (gamma x[t] + coef0)^degree, the bits of nn_svm_kernel_of(). */
+    void (*power)(double gamma, double coef0, int degree, int n, double *x);
+    /* Floats of x; what is no finite float becomes 0. False where there was any such. */
+    bool (*narrow)(const double *x, int n, float *out);
     /* The sum of a[t] b[t]. */
     double (*dot)(const double *a, const double *b, int n);
 } nn_smo_loops;

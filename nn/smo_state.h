@@ -28,6 +28,7 @@ struct nn_smo {
     double *dots;              /* rows of the data set: scratch of nn_gram_row() */
     double *kernel;            /* room: same */
     nn_cache cache;            /* rows of kernel values */
+    nn_cache_swap *swap;       /* room: what one shrinking lets change places */
     int free_room;             /* how many free variables may step at once; 0: never */
     int *free_of;              /* free_room: the variables */
     double *factor;            /* free_room x free_room: Cholesky factor of their kernel values */
