@@ -219,60 +219,17 @@ static int64_t count_tasks(const validator *v, size_t points)
     return (int64_t)((points + MOST_CHAIN - 1) / MOST_CHAIN) * v->pairs * v->folds;
 }
 
-/* The rows by class, then fold, as the caller has them within: the rows of every problem are then long runs.
- * `next` has room for all folds and one more. */
-static void sort_rows(const nn_groups *g, const int *fold, int folds, int *next, int *order)
-{
-    for (int c = 0; c < g->classes; c++) {
-        memset(next, 0, ((size_t)folds + 1) * sizeof *next);
-        for (int i = g->first[c]; i < g->first[c + 1]; i++)
-            next[fold[g->row[i]] + 1]++;
-        next[0] = g->first[c];
-        for (int f = 0; f < folds; f++)
-            next[f + 1] += next[f];
-        for (int i = g->first[c]; i < g->first[c + 1]; i++)
-            order[next[fold[g->row[i]]]++] = g->row[i];
-    }
-}
-
-static tn_status copy_rows(tn_ctx *ctx, const nn_svm_data *data, const int *fold, validator *v)
-{
-    nn_svm_data *out = &v->data;
-    out->label = tn_alloc(ctx, data->rows, sizeof *out->label);
-    out->start = tn_alloc(ctx, data->rows + 1, sizeof *out->start);
-    out->entry = tn_alloc(ctx, data->start[data->rows], sizeof *out->entry);
-    v->fold = tn_alloc(ctx, data->rows, sizeof *v->fold);
-    if (!out->label || !out->start || !out->entry || !v->fold)
-        return TN_NOMEM;
-    out->max_index = data->max_index;
-    size_t used = 0;
-    for (; out->rows < data->rows; out->rows++) {
-        const size_t from = (size_t)v->order[out->rows];
-        const nn_svm_vector x = nn_svm_row(data, from);
-        out->label[out->rows] = data->label[from];
-        out->start[out->rows] = used;
-        v->fold[out->rows] = fold[from];
-        for (size_t e = 0; e < x.count; e++)
-            out->entry[used++] = x.entry[e];
-    }
-    out->start[out->rows] = used;
-    return TN_OK;
-}
-
 static tn_status take_rows(tn_ctx *ctx, const nn_svm_data *data, const int *fold, validator *v)
 {
-    nn_groups groups = {0};
     TN_TRY(check_folds(ctx, fold, data->rows, &v->folds));
     v->order = tn_alloc(ctx, data->rows, sizeof *v->order);
-    int *next = tn_alloc(ctx, (size_t)v->folds + 1, sizeof *next);
-    tn_status status = v->order && next ? nn_svm_group(ctx, data, &groups) : TN_NOMEM;
-    if (status == TN_OK) {
-        sort_rows(&groups, fold, v->folds, next, v->order);
-        status = copy_rows(ctx, data, fold, v);
-    }
-    tn_free(ctx, next);
-    nn_svm_groups_free(ctx, &groups);
-    return status;
+    v->fold = tn_alloc(ctx, data->rows, sizeof *v->fold);
+    if (!v->order || !v->fold)
+        return TN_NOMEM;
+    TN_TRY(nn_svm_sort(ctx, data, fold, v->folds, v->order, &v->data));
+    for (size_t i = 0; i < data->rows; i++)
+        v->fold[i] = fold[v->order[i]];
+    return TN_OK;
 }
 
 /* Everything for up to `points` points of one kernel at a time. */

@@ -83,7 +83,6 @@ tn_status nn_svm_check(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params
 typedef struct labelled {
     int label; /* of a row */
     int row;   /* which */
-    int order; /* its class in order of the first rows */
 } labelled;
 
 static int by_label(const void *a, const void *b)
@@ -93,12 +92,6 @@ static int by_label(const void *a, const void *b)
                                 : (x->row > y->row) - (x->row < y->row);
 }
 
-static int by_row(const void *a, const void *b)
-{
-    const labelled *x = a, *y = b;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
 /* Fills class_of and returns the number of classes. `item` (rows) is scratch. */
 static int number_classes(const nn_svm_data *data, labelled *item, int *class_of)
 {
@@ -106,13 +99,14 @@ static int number_classes(const nn_svm_data *data, labelled *item, int *class_of
     for (size_t i = 0; i < n; i++)
         item[i] = (labelled){.label = (int)data->label[i], .row = (int)i};
     qsort(item, n, sizeof *item, by_label);
-    /* `order` is first the first row of the class, found at the head of its run. */
-    for (size_t i = 0; i < n; i++)
-        item[i].order = i > 0 && item[i].label == item[i - 1].label ? item[i - 1].order : item[i].row;
-    qsort(item, n, sizeof *item, by_row);
+    /* First the first row of the class, which is at the head of its run; then, from there on, the class. */
+    for (size_t i = 0, head = 0; i < n; i++) {
+        head = item[i].label == item[head].label ? head : i;
+        class_of[item[i].row] = item[head].row;
+    }
     int classes = 0;
     for (size_t i = 0; i < n; i++)
-        class_of[i] = item[i].order == (int)i ? classes++ : class_of[item[i].order];
+        class_of[i] = class_of[i] == (int)i ? classes++ : class_of[class_of[i]];
     return classes;
 }
 
@@ -177,6 +171,59 @@ tn_status nn_svm_group(tn_ctx *ctx, const nn_svm_data *data, nn_groups *g)
         g->row[g->first[g->class_of[i] + 1]++] = (int)i;
     largest_two(g);
     return TN_OK;
+}
+
+/* ---- sorting --------------------------------------------------------------------------------------- */
+
+/* `next` has room for all folds and one more. */
+static void order_rows(const nn_groups *g, const int *fold, int folds, int *next, int *order)
+{
+    for (int c = 0; c < g->classes; c++) {
+        memset(next, 0, ((size_t)folds + 1) * sizeof *next);
+        for (int i = g->first[c]; i < g->first[c + 1]; i++)
+            next[(fold ? fold[g->row[i]] : 0) + 1]++;
+        next[0] = g->first[c];
+        for (int f = 0; f < folds; f++)
+            next[f + 1] += next[f];
+        for (int i = g->first[c]; i < g->first[c + 1]; i++)
+            order[next[(fold ? fold[g->row[i]] : 0)]++] = g->row[i];
+    }
+}
+
+static tn_status copy_rows(tn_ctx *ctx, const nn_svm_data *data, const int *order, nn_svm_data *out)
+{
+    out->label = tn_alloc(ctx, data->rows, sizeof *out->label);
+    out->start = tn_alloc(ctx, data->rows + 1, sizeof *out->start);
+    out->entry = tn_alloc(ctx, data->start[data->rows], sizeof *out->entry);
+    if (!out->label || !out->start || !out->entry)
+        return TN_NOMEM;
+    out->max_index = data->max_index;
+    size_t used = 0;
+    for (; out->rows < data->rows; out->rows++) {
+        const size_t from = (size_t)order[out->rows];
+        const nn_svm_vector x = nn_svm_row(data, from);
+        out->label[out->rows] = data->label[from];
+        out->start[out->rows] = used;
+        for (size_t e = 0; e < x.count; e++)
+            out->entry[used++] = x.entry[e];
+    }
+    out->start[out->rows] = used;
+    return TN_OK;
+}
+
+tn_status nn_svm_sort(tn_ctx *ctx, const nn_svm_data *data, const int *fold, int folds, int *order,
+                      nn_svm_data *out)
+{
+    nn_groups groups = {0};
+    int *next = tn_alloc(ctx, (size_t)folds + 1, sizeof *next);
+    tn_status status = next ? nn_svm_group(ctx, data, &groups) : TN_NOMEM;
+    if (status == TN_OK) {
+        order_rows(&groups, fold, folds, next, order);
+        status = copy_rows(ctx, data, order, out);
+    }
+    tn_free(ctx, next);
+    nn_svm_groups_free(ctx, &groups);
+    return status;
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------------ */

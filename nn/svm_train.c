@@ -15,7 +15,8 @@ typedef struct pair_state {
 
 /* nn_svm_train() at work. */
 typedef struct trainer {
-    nn_svm_job job;   /* data, classes, workers */
+    nn_svm_data data; /* the caller's rows, class behind class */
+    nn_svm_job job;   /* these, classes, workers */
     int pairs;        /* of classes */
     int parts;        /* tasks of a pair: 1, with sigmoids 1 + PLATT_FOLDS */
     pair_state *pair; /* pairs */
@@ -30,6 +31,7 @@ typedef struct trainer {
 static void trainer_free(tn_ctx *ctx, trainer *t)
 {
     nn_svm_job_free(ctx, &t->job);
+    nn_svm_data_free(ctx, &t->data);
     tn_free(ctx, t->pair);
     tn_free(ctx, t->alpha);
     tn_free(ctx, t->decision);
@@ -100,7 +102,12 @@ static tn_status prepare_sigmoids(tn_ctx *ctx, trainer *t, size_t numbers)
 
 static tn_status prepare(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params, trainer *t)
 {
-    TN_TRY(nn_svm_job_create(ctx, data, params, &t->job));
+    TN_TRY(nn_svm_check(ctx, data, params));
+    int *order = tn_alloc(ctx, data->rows, sizeof *order);
+    const tn_status status = order ? nn_svm_sort(ctx, data, NULL, 1, order, &t->data) : TN_NOMEM;
+    tn_free(ctx, order);
+    TN_TRY(status);
+    TN_TRY(nn_svm_job_create(ctx, &t->data, params, &t->job));
     const int k = t->job.groups.classes;
     t->pairs = nn_svm_pair_count(k);
     t->parts = params->probability ? 1 + PLATT_FOLDS : 1;

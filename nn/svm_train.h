@@ -49,6 +49,12 @@ tn_status nn_svm_check(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params
 tn_status nn_svm_group(tn_ctx *ctx, const nn_svm_data *data, nn_groups *out);
 void nn_svm_groups_free(tn_ctx *ctx, nn_groups *groups);
 
+/* A copy of checked data, its rows by class, then fold (NULL: one only), then as they were: the rows of a
+ * problem are then few long runs, and classes in the same order. Row i is row order[i] (rows) of the data.
+ * TN_NOMEM; TN_RANGE as nn_svm_group(). To be freed with nn_svm_data_free() after a failure too. */
+tn_status nn_svm_sort(tn_ctx *ctx, const nn_svm_data *data, const int *fold, int folds, int *order,
+                      nn_svm_data *out);
+
 /* Checks data and parameters and makes everything but the workers. To be freed after a failure too. */
 tn_status nn_svm_job_create(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params,
                             nn_svm_job *out);
