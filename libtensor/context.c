@@ -216,6 +216,17 @@ void tn_parallel(tn_ctx *ctx, int64_t tasks, tn_task_fn fn, void *arg)
         fn(arg, task, 0);
 }
 
+void tn_parallel_short(tn_ctx *ctx, int64_t tasks, double nanoseconds, tn_task_fn fn, void *arg)
+{
+    const double wake = 20e3;
+    if (nanoseconds >= wake) {
+        tn_parallel(ctx, tasks, fn, arg);
+        return;
+    }
+    for (int64_t task = 0; task < tasks; task++)
+        fn(arg, task, 0);
+}
+
 typedef struct range_job {
     int64_t n, grain;
     tn_range_fn fn;

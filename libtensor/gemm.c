@@ -17,6 +17,13 @@ void tn_pack_b(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, 
     }
 }
 
+/* At some 200 operations a nanosecond; generic kernels take longer, and then a thread more would have been
+ * woken. */
+static double product_nanoseconds(int64_t m, int64_t n, int64_t k)
+{
+    return (double)m * (double)n * (double)k / 100;
+}
+
 typedef struct gemm_job {
     const tn_kernels *kernels;
     tn_brgemm g;     /* of the first panel and all rows */
@@ -78,7 +85,7 @@ void tn_gemm_packed(tn_ctx *ctx, int64_t m, int64_t n, int64_t k, const float *a
         .a = a,
         .b = packed,
     };
-    tn_parallel(ctx, blocks * job.tasks, gemm_task, &job);
+    tn_parallel_short(ctx, blocks * job.tasks, product_nanoseconds(m, n, k), gemm_task, &job);
 }
 
 /* ---- gradients of weights -------------------------------------------------------------------------- */
@@ -170,7 +177,8 @@ void tn_gemm_tn_stretches(const tn_step *step, int64_t m, int64_t n, int64_t k, 
                   .b = b,
                   .c = c};
     if (m > 0)
-        tn_parallel(step->ctx, tn_ceil_div(m, job.block_m) * job.column_blocks, tn_task, &job);
+        tn_parallel_short(step->ctx, tn_ceil_div(m, job.block_m) * job.column_blocks,
+                          product_nanoseconds(m, n, count * k), tn_task, &job);
 }
 
 void tn_gemm_tn(const tn_step *step, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,

@@ -31,7 +31,7 @@ size_t tn_row_sums_bytes(int64_t n)
 double *tn_row_sums(tn_ctx *ctx, int64_t rows, int64_t n, tn_row_fn fn, const void *arg, void *scratch)
 {
     sums_job job = {rows, n, fn, arg, scratch};
-    tn_parallel(ctx, CHUNKS, sums_task, &job);
+    tn_parallel_short(ctx, CHUNKS, (double)(rows * n), sums_task, &job);
     for (int64_t chunk = 1; chunk < CHUNKS; chunk++)
         for (int64_t j = 0; j < 2 * n; j++)
             job.partial[j] += job.partial[chunk * 2 * n + j];

@@ -113,6 +113,11 @@ bool tn_add_size(size_t a, size_t b, size_t *out);
 typedef void (*tn_task_fn)(void *arg, int64_t task, int thread);
 void tn_parallel(tn_ctx *ctx, int64_t tasks, tn_task_fn fn, void *arg);
 
+/* The same for tasks that take about `nanoseconds` together on one thread: where that is less than waking
+ * another thread costs (some 20 microseconds or more), the caller does them all. An estimate made of sizes, not of
+ * time measured; no result depends on it. */
+void tn_parallel_short(tn_ctx *ctx, int64_t tasks, double nanoseconds, tn_task_fn fn, void *arg);
+
 /* ---- random numbers -------------------------------------------------------------------------------- */
 
 /* Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four 32-bit words, a

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Elements whose squares are summed by one task: fixed, so that the sum is the same for any threads. */
-enum { CHUNK = 1 << 12 };
+enum { CHUNK = 1 << 12, LANES = 8 };
 
 /* A trainable parameter and what the optimiser keeps of it. */
 typedef struct slot {
@@ -177,10 +177,16 @@ static void norm_task(void *arg, int64_t task, int thread)
     (void)thread;
     const norm_job *job = arg;
     const size_t begin = (size_t)task * CHUNK, end = begin + CHUNK < job->count ? begin + CHUNK : job->count;
-    double sum = 0;
-    for (size_t i = begin; i < end; i++)
-        sum += (double)job->x[i] * (double)job->x[i];
-    job->partial[task] = sum;
+    double sum[LANES] = {0}, all = 0; /* side by side: one alone waits for each addition */
+    size_t i = begin;
+    for (; i + LANES <= end; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            sum[j] += (double)job->x[i + j] * (double)job->x[i + j];
+    for (; i < end; i++)
+        all += (double)job->x[i] * (double)job->x[i];
+    for (size_t j = 0; j < LANES; j++)
+        all += sum[j];
+    job->partial[task] = all;
 }
 
 typedef struct scale_job {
@@ -210,7 +216,7 @@ static tn_status global_norm(const nn_optimizer *o, const tn_plan *plan, int64_t
         if (!grad.data)
             continue;
         norm_job job = {grad.data, s->count, o->partial + s->chunk};
-        tn_parallel(o->ctx, (int64_t)s->chunks, norm_task, &job);
+        tn_parallel_short(o->ctx, (int64_t)s->chunks, (double)s->count / 2, norm_task, &job);
         double squares = 0;
         for (size_t c = 0; c < s->chunks; c++)
             squares += job.partial[c];
@@ -251,7 +257,7 @@ tn_status nn_optimizer_step(nn_optimizer *o, const tn_plan *plan, double rate, i
             continue;
         if (clip > 0 && length > clip) {
             scale_job job = {grad.data, s->count, (float)(clip / length)};
-            tn_parallel(o->ctx, (int64_t)s->chunks, scale_task, &job);
+            tn_parallel_short(o->ctx, (int64_t)s->chunks, (double)s->count / 4, scale_task, &job);
         }
         update(o, s, grad.data, rate, step);
     }

@@ -54,18 +54,22 @@ static void backward_rows(void *arg, int64_t begin, int64_t end)
     }
 }
 
-enum { GRAIN = 16 };
+/* All rows in tasks of some 4096 elements: fewer are not worth waking a thread. */
+static void all_rows(tn_step *step, tn_range_fn fn)
+{
+    int64_t n;
+    const int64_t rows = tn_rows(&step->in[0], &n);
+    tn_parallel_ranges(step->ctx, rows, tn_max(1, 4096 / n), fn, step);
+}
 
 static void forward(tn_step *step)
 {
-    int64_t n;
-    tn_parallel_ranges(step->ctx, tn_rows(&step->in[0], &n), GRAIN, forward_rows, step);
+    all_rows(step, forward_rows);
 }
 
 static void backward(tn_step *step)
 {
-    int64_t n;
-    tn_parallel_ranges(step->ctx, tn_rows(&step->in[0], &n), GRAIN, backward_rows, step);
+    all_rows(step, backward_rows);
 }
 
 static const tn_case cases[] = {

@@ -61,6 +61,29 @@ static void every_task_runs_once(void **state)
     }
 }
 
+static void thread_task(void *arg, int64_t task, int thread)
+{
+    ((int *)arg)[task] = 1 + thread;
+}
+
+/* Every task of a short job runs, and on the calling thread. */
+static void short_work_wakes_nobody(void **state)
+{
+    (void)state;
+    tn_ctx *ctx = test_ctx(3, NULL);
+    for (int round = 0; round < 200; round++) {
+        int seen[97] = {0};
+        tn_parallel_short(ctx, 97, 1e3, thread_task, seen);
+        for (int i = 0; i < 97; i++)
+            assert_int_equal(seen[i], 1);
+        int count[97] = {0};
+        tn_parallel_short(ctx, 97, 1e6, count_task, count);
+        for (int i = 0; i < 97; i++)
+            assert_int_equal(count[i], 1);
+    }
+    tn_ctx_destroy(ctx);
+}
+
 static void the_first_error_stays(void **state)
 {
     (void)state;
@@ -107,6 +130,7 @@ int main(void)
         cmocka_unit_test(philox_known_answers),
         cmocka_unit_test(uniform_is_the_same_by_element_and_by_array),
         cmocka_unit_test(every_task_runs_once),
+        cmocka_unit_test(short_work_wakes_nobody),
         cmocka_unit_test(the_first_error_stays),
         cmocka_unit_test(unknown_instruction_set),
         cmocka_unit_test(copy_between_layouts),
