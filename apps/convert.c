@@ -151,8 +151,6 @@ static int parse(int argc, char **argv, options *o)
     if (o->cmd.operand_count != (o->list ? 1 : 2))
         return cli_usage(program, "%s",
                          o->list ? "--list takes one file" : "two arguments are needed: IN and OUT");
-    if (!*o->cmd.operand[0] || !*o->cmd.operand[o->cmd.operand_count - 1])
-        return cli_usage(program, "an argument is empty");
     o->in = o->cmd.operand[0];
     o->out = o->list ? NULL : o->cmd.operand[1];
     if (o->out && !is_folder(o->out) && !ends_with(o->out, ".safetensors"))

@@ -282,6 +282,7 @@ static int parse(arguments *args, int argc, char **argv)
         .about =
             "Tells the valence of a group of people in a clip from its pictures and its sound. FILE is a video\n"
             "file, a folder of pictures or a sound file; what it holds decides, each is a clip of its own.",
+        .exits = "3 some of several clips failed",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
         .offers = CMD_OFFERS_THREADS | CMD_OFFERS_QUIET | CMD_OFFERS_JSON | CMD_OFFERS_PROFILE,

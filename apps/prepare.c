@@ -221,8 +221,8 @@ static int parse(arguments *args, int argc, char **argv)
         .about =
             "Makes the clips of DATA, a folder as VGAF is distributed or a CSV file, ready for training:\n"
             "OUT/SPLIT/NAME/ with PNG pictures and audio.wav, and OUT/manifest.csv, which lists them. Clips\n"
-            "that are there already are kept, so that an interrupted run goes on where it was. Exit status 3:\n"
-            "some clips failed, the list is without them.",
+            "that are there already are kept, so that an interrupted run goes on where it was.",
+        .exits = "3 some clips failed, the list is without them",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
         .offers = CMD_OFFERS_THREADS | CMD_OFFERS_QUIET,
@@ -233,8 +233,6 @@ static int parse(arguments *args, int argc, char **argv)
         return status;
     if (args->cmd.operand_count != 2)
         return cli_usage(args->cmd.program, "expected two arguments, the data and the folder to make");
-    if (!*args->cmd.operand[0] || !*args->cmd.operand[1])
-        return cli_usage(args->cmd.program, "an argument is empty");
     args->take.width = args->take.height = args->size;
     return CMD_GO;
 }

@@ -60,7 +60,7 @@ static int take_texts(options *o)
     return CMD_GO;
 }
 
-/* CMD_GO, or the status to exit with. What is out of range is told by data_synth_check(). */
+/* CMD_GO, or the status to exit with. The size's range is told by data_synth_check(). */
 static int parse(int argc, char **argv, options *o)
 {
     *o = (options){.clip = data_synth_defaults(1, 0), .seen = -1, .heard = -1};
@@ -72,10 +72,10 @@ static int parse(int argc, char **argv, options *o)
         cmd_text(class_options[2], "C", "for its motion", &o->label[2]),
         cmd_text(class_options[3], "C", "for the postures", &o->label[3]),
         cmd_text(class_options[4], "C", "for the sound", &o->label[4]),
-        cmd_number("seconds", "S", "length (5)", &o->clip.seconds, -1e9, 1e9),
-        cmd_number("fps", "F", "frames per second (10; of a set 4)", &o->clip.fps, 1e-9, 1e9),
+        cmd_number("seconds", "S", "length (5)", &o->clip.seconds, 1e-9, 600),
+        cmd_number("fps", "F", "frames per second (10; of a set 4)", &o->clip.fps, 1e-9, 240),
         cmd_text("size", "WxH", "of a frame in pixels (320x240; of a set 160x120)", &o->size),
-        cmd_int("rate", "N", "of the sound in Hz (16000)", &o->clip.rate, -1000000000, 1000000000),
+        cmd_int("rate", "N", "of the sound in Hz (16000)", &o->clip.rate, 8000, 192000),
         cmd_flag("video", "also make FOLDER/clip.mp4 of both; needs the program ffmpeg", &o->video),
         cmd_int("set", "N", "make a set: N clips of each class, and as many sources", &o->set, 3,
                 DATA_SYNTH_MAX_SET),
@@ -96,13 +96,13 @@ static int parse(int argc, char **argv, options *o)
         .options = list,
         .option_count = sizeof list / sizeof list[0],
         .offers = CMD_OFFERS_SEED | CMD_OFFERS_QUIET | CMD_OFFERS_THREADS,
-        .max_operands = 2,
+        .max_operands = 1,
     };
     const int status = cmd_parse(&o->cmd, argc, argv);
     if (status != CMD_GO)
         return status;
     if (o->cmd.operand_count != 1)
-        return cli_usage(program, o->cmd.operand_count ? "more than one folder" : "which folder?");
+        return cli_usage(program, "expected one argument, the folder to make");
     o->clip.seed = o->cmd.seed;
     return take_texts(o);
 }

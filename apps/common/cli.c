@@ -3,15 +3,22 @@
 #include "weights/weights.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LINE_BYTES = 4096 };
 
 void cli_start(void)
 {
     signal(SIGXFSZ, SIG_IGN);
+    /* The lowest free number is what open() gives, so that each finds its place. Opened the wrong way round,
+     * a standard output that was closed still cannot be written. */
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 /* "PROGRAM: MESSAGE" as one printable line, whatever a file's name holds; the caller ends it. */

@@ -13,7 +13,8 @@ enum {
 };
 
 /* First thing in main(): a limit on file sizes becomes an error of write() instead of a signal, so that no
- * half-written file stays behind. */
+ * half-written file stays behind; and where one of the three standard files is closed, no file that is opened
+ * later takes its number and what is printed. */
 void cli_start(void);
 
 /* "PROGRAM: the context's message" on standard error; CLI_FAILED. */

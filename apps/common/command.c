@@ -257,8 +257,8 @@ static void print_help(const cmd_line *cmd, const cmd_table *table)
     printf("\n%s\n\n", cmd->about);
     for (int i = 0; i < table->count; i++)
         print_option(&table->option[i]);
-    printf("\nExit status: 0 done, 1 failed, 2 wrong usage%s.\n",
-           cmd->max_operands < 0 ? ", 3 a batch was finished but some of it failed" : "");
+    printf("\nExit status: 0 done, 1 failed, 2 wrong usage%s%s.\n", cmd->exits ? ", " : "",
+           cmd->exits ? cmd->exits : "");
 }
 
 int cmd_parse(cmd_line *cmd, int argc, char **argv)
@@ -295,5 +295,8 @@ int cmd_parse(cmd_line *cmd, int argc, char **argv)
     cmd->operand_count = argc - optind;
     if (cmd->max_operands >= 0 && cmd->operand_count > cmd->max_operands)
         return cli_usage(cmd->program, "'%s' is one argument too many", cmd->operand[cmd->max_operands]);
+    for (int i = 0; i < cmd->operand_count; i++)
+        if (!*cmd->operand[i])
+            return cli_usage(cmd->program, "an argument is empty, expected the name of a file or folder");
     return CMD_GO;
 }

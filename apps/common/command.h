@@ -62,7 +62,8 @@ typedef struct cmd_line {
     const char *program;       /* its name */
     const char *usage;         /* lines behind "usage: NAME ", separated by line ends */
     const char *about;         /* what the program does: --help prints it below the usage */
-    const cmd_option *options; /* the program's own */
+    const char *exits;         /* what --help adds to the exit statuses: "3 ..."; NULL: nothing */
+    const cmd_option *options; /* the program's own; of use to cmd_parse() alone */
     int option_count;          /* of `options`, at most CMD_MAX_OPTIONS */
     int offers;                /* bits of CMD_OFFERS_ */
     int max_operands;          /* arguments that are no options; more are wrong usage; -1: any number */
@@ -79,7 +80,7 @@ enum { CMD_MAX_OPTIONS = 48 };
 
 /* Reads the command line; fields of `cmd` keep what they had where an option is not given. Returns CMD_GO, or
  * the status to exit with: after --help and --version CLI_OK, after a mistake (which it has told)
- * CLI_USAGE. Options and operands may be mixed; "--" ends the options. */
+ * CLI_USAGE. Options and operands may be mixed; "--" ends the options. No operand is empty. */
 int cmd_parse(cmd_line *cmd, int argc, char **argv);
 
 /* "PROGRAM: note: message" on stderr unless --quiet was given. */

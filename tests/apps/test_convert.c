@@ -161,8 +161,8 @@ static void wrong_usage_exits_with_2(void **state)
         expect(state, wrong[i], 2, "", "Try 'convert --help'.\n");
     expect(state, "--nonsense", 2, "", "convert: unrecognized option '--nonsense'. Try");
     expect(state, "one two", 2, "", "convert: two: OUT is a name that ends in .safetensors, or a folder");
-    expect(state, "'' two.safetensors", 2, "", "convert: an argument is empty.");
-    expect(state, "--list ''", 2, "", "convert: an argument is empty.");
+    expect(state, "'' two.safetensors", 2, "", "convert: an argument is empty,");
+    expect(state, "--list ''", 2, "", "convert: an argument is empty,");
     expect(state, "--help", 0, "Usage: convert ", "");
     expect(state, "--version", 0, "convert (valence) ", "");
 }

@@ -264,7 +264,7 @@ static void a_set_is_whole_or_not_there(void **state)
     test_failure(dir, "synth", "--set 3 --class positive x", 2, "--class does not go with it");
     test_failure(dir, "synth", "--set 3 --right 1.5 x", 2, "--right cannot be '1.5'");
     test_failure(dir, "synth", "--right 0.5 x", 2, "--right and --right-sound are for a --set");
-    test_failure(dir, "synth", "--set 3 --seconds -1 x", 2, "-1 seconds");
+    test_failure(dir, "synth", "--set 3 --seconds -1 x", 2, "--seconds cannot be '-1'");
     test_failure(dir, "synth", "--set 3 " SET " none/x", 1, "none/x: cannot be made");
     assert_int_equal(test_run(NULL, NULL, "mkdir -p '%s/full/thing'", dir), 0);
     test_failure(dir, "synth", "--set 3 " SET " full", 1, "full: the folder is there and is not empty");
