@@ -231,8 +231,6 @@ static int run(tn_ctx *ctx, void *arg)
 
 static int parse(arguments *a, int argc, char **argv)
 {
-    cmd_option options[TRAIN_OPTIONS + 10];
-    int count = train_options_of(&a->train, options);
     const cmd_option own[] = {
         cmd_int("dense", "N", "units of both dense layers (default 512)", &a->dense, 1, 65536),
         cmd_int("cells", "N", "of the LSTM, each way (default 128)", &a->cells, 1, 16384),
@@ -247,22 +245,15 @@ static int parse(arguments *a, int argc, char **argv)
         cmd_int("bucket", "N", "sort each N shuffled batches by length (default 1: not)", &a->bucket, 1,
                 65536),
     };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        options[count++] = own[i];
     a->cmd = (cmd_line){
         .program = "train-audio",
         .usage = "--data PATH --out DIR [options]",
         .about = "Learns the audio network from labelled clips: audio.safetensors in --out is what infer\n"
                  "opens, log.csv has a line for each epoch. Defaults are those of Pinto et al. 2020: 200\n"
-                 "epochs, batches of 128, learning rate 0.01, patience 15.\n"
-                 "A run that is interrupted saves, says so and exits with 130.",
-        .options = options,
-        .option_count = count,
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_QUIET | CMD_OFFERS_PROFILE,
+                 "epochs, batches of 128, learning rate 0.01, patience 15. A run that is interrupted\n"
+                 "saves, and goes on with --resume.",
     };
-    const int status = cmd_parse(&a->cmd, argc, argv);
-    a->cmd.options = NULL; /* they end here */
-    return status;
+    return train_parse(&a->cmd, &a->train, own, sizeof own / sizeof *own, argc, argv);
 }
 
 static int check(arguments *a)
@@ -281,18 +272,7 @@ static int check(arguments *a)
 int main(int argc, char **argv)
 {
     cli_start();
-    arguments a = {.train = {.train_split = "train",
-                             .val_split = "val",
-                             .test_split = "test",
-                             .epochs = 200,
-                             .batch = 128,
-                             .patience = 15,
-                             .optimizer = "adam",
-                             .schedule = "constant",
-                             .lr = 1e-2,
-                             .momentum = 0.9,
-                             .step_every = 30,
-                             .step_factor = 0.1},
+    arguments a = {.train = train_defaults(200, 128, 15, 1e-2),
                    .dense = 512,
                    .cells = 128,
                    .dropout = 0.5,

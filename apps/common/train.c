@@ -10,9 +10,25 @@
 
 /* ---- options --------------------------------------------------------------------------------------- */
 
-int train_options_of(train_args *a, cmd_option out[TRAIN_OPTIONS])
+train_args train_defaults(int epochs, int batch, int patience, double lr)
 {
-    const cmd_option options[TRAIN_OPTIONS] = {
+    return (train_args){.train_split = "train",
+                        .val_split = "val",
+                        .test_split = "test",
+                        .epochs = epochs,
+                        .batch = batch,
+                        .patience = patience,
+                        .optimizer = "adam",
+                        .schedule = "constant",
+                        .lr = lr,
+                        .momentum = 0.9,
+                        .step_every = 30,
+                        .step_factor = 0.1};
+}
+
+int train_parse(cmd_line *cmd, train_args *a, const cmd_option *own, size_t count, int argc, char **argv)
+{
+    const cmd_option shared[] = {
         cmd_text("data", "PATH", "list of clips (CSV), or a folder as VGAF has it", &a->data),
         cmd_text("out", "DIR", "where results go", &a->out),
         cmd_flag("resume", "go on with the run in --out, bit for bit", &a->resume),
@@ -43,8 +59,16 @@ int train_options_of(train_args *a, cmd_option out[TRAIN_OPTIONS])
             "scores: scores.oof.csv",
             &a->oof, 2, 1000),
     };
-    memcpy(out, options, sizeof options);
-    return TRAIN_OPTIONS;
+    cmd_option options[CMD_MAX_OPTIONS];
+    memcpy(options, shared, sizeof shared);
+    memcpy(options + sizeof shared / sizeof *shared, own, count * sizeof *own);
+    cmd->options = options;
+    cmd->option_count = (int)(sizeof shared / sizeof *shared + count);
+    cmd->exits = "130 interrupted and saved";
+    cmd->offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_QUIET | CMD_OFFERS_PROFILE;
+    const int status = cmd_parse(cmd, argc, argv);
+    cmd->options = NULL; /* they end here */
+    return status;
 }
 
 int train_check(const char *program, const train_args *a, nn_train_options *out)

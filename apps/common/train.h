@@ -26,10 +26,12 @@ typedef struct train_args {
     int oof;                                 /* --oof: folds for out-of-fold scores; 0: none */
 } train_args;
 
-enum { TRAIN_OPTIONS = 19 }; /* of the table */
+/* The defaults: these four, and those that are the same for every network. */
+train_args train_defaults(int epochs, int batch, int patience, double lr);
 
-/* Writes the options of the table into `out` and returns their number; fields hold the defaults. */
-int train_options_of(train_args *args, cmd_option out[TRAIN_OPTIONS]);
+/* Reads the command line of a program that trains: the options of train_args, then `count` of its own. `cmd`
+ * has its name, usage and what it is about; the rest is filled in. Returns as cmd_parse() does. */
+int train_parse(cmd_line *cmd, train_args *args, const cmd_option *own, size_t count, int argc, char **argv);
 
 /* What the parsed options say; CMD_GO, or the exit status after a mistake that it has told. */
 int train_check(const char *program, const train_args *args, nn_train_options *out);

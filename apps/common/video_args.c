@@ -6,8 +6,6 @@
 
 static int parse(video_args *a, int argc, char **argv)
 {
-    cmd_option options[TRAIN_OPTIONS + 16];
-    int count = train_options_of(&a->train, options);
     const cmd_option own[] = {
         cmd_text("video-weights", "FILE", "the network to begin with", &a->weights),
         cmd_text("unfreeze", "LAYER",
@@ -32,8 +30,6 @@ static int parse(video_args *a, int argc, char **argv)
                    "of video files: frames a second (default: as the weights\nsay, else spread evenly)",
                    &a->fps, 1e-3, 1e3),
     };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        options[count++] = own[i];
     a->cmd = (cmd_line){
         .program = "train-video",
         .usage = "--data PATH --out DIR --video-weights FILE [options]\n"
@@ -41,15 +37,10 @@ static int parse(video_args *a, int argc, char **argv)
         .about =
             "Learns a new head of the video network, with --unfreeze more of it, or a new network, from\n"
             "labelled clips: video.safetensors in --out is what infer opens, log.csv has a line for each\n"
-            "epoch. Defaults are those of Pinto et al. 2020. A run that is interrupted saves, says so\n"
-            "and exits with 130.",
-        .options = options,
-        .option_count = count,
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_QUIET | CMD_OFFERS_PROFILE,
+            "epoch. Defaults are those of Pinto et al. 2020: 250 epochs, batches of 32, learning rate\n"
+            "1e-5, no patience. A run that is interrupted saves, and goes on with --resume.",
     };
-    const int status = cmd_parse(&a->cmd, argc, argv);
-    a->cmd.options = NULL; /* they end here */
-    return status;
+    return train_parse(&a->cmd, &a->train, own, sizeof own / sizeof *own, argc, argv);
 }
 
 static int check(video_args *a)
@@ -80,21 +71,8 @@ static int check(video_args *a)
 
 int video_args_parse(video_args *a, int argc, char **argv)
 {
-    *a = (video_args){.train = {.train_split = "train",
-                                .val_split = "val",
-                                .test_split = "test",
-                                .epochs = 250,
-                                .batch = 32,
-                                .patience = 0,
-                                .optimizer = "adam",
-                                .schedule = "constant",
-                                .lr = 1e-5,
-                                .momentum = 0.9,
-                                .step_every = 30,
-                                .step_factor = 0.1},
-                      .batch_norm = "train",
-                      .crop = 1,
-                      .memory = 1024};
+    *a = (video_args){
+        .train = train_defaults(250, 32, 0, 1e-5), .batch_norm = "train", .crop = 1, .memory = 1024};
     const int status = parse(a, argc, argv);
     return status == CMD_GO ? check(a) : status;
 }

@@ -1,0 +1,125 @@
+/* What holds for the command line of every program. */
+#include "tests/common/files.h"
+#include "tests/common/programs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Each program, with the beginnings of the command lines that take options. */
+static const struct {
+    const char *name;  /* of the program */
+    const char *exits; /* what --help says of exit statuses besides 0, 1 and 2 */
+    bool operands;     /* whether it takes arguments that are no options */
+} programs[] = {
+    {"bench", "", true},
+    {"convert", "", true},
+    {"evaluate", "", true},
+    {"features", "", false},
+    {"infer", ", 3 some of several clips failed", true},
+    {"init-weights", "", false},
+    {"prepare", ", 3 some clips failed, the list is without them", true},
+    {"svm", "", true},
+    {"synth", "", true},
+    {"train-audio", ", 130 interrupted and saved", false},
+    {"train-fusion", "", false},
+    {"train-video", ", 130 interrupted and saved", false},
+};
+enum { PROGRAMS = sizeof programs / sizeof programs[0] };
+
+static void help_and_version_are_results(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PROGRAMS; i++) {
+        const char *name = programs[i].name;
+        char *out, *err, *want = test_text("Usage: %s ", name);
+        assert_int_equal(test_run(&out, &err, "%s --help", test_program(name)), 0);
+        assert_string_equal(err, "");
+        assert_memory_equal(out, want, strlen(want));
+        free(want);
+        want = test_text("\n\nExit status: 0 done, 1 failed, 2 wrong usage%s.\n", programs[i].exits);
+        assert_true(strlen(out) > strlen(want));
+        assert_string_equal(out + strlen(out) - strlen(want), want);
+        free(want);
+        free(out);
+        free(err);
+        want = test_text("%s (valence) %s\n", name, VALENCE_VERSION);
+        assert_int_equal(test_run(&out, &err, "%s --version", test_program(name)), 0);
+        assert_string_equal(out, want);
+        assert_string_equal(err, "");
+        free(want);
+        free(out);
+        free(err);
+    }
+}
+
+/* The program's one line of standard error, after a run that ended with `status`. */
+static void complains(const char *name, const char *arguments, int status, const char *part)
+{
+    char *err, begin[64];
+    snprintf(begin, sizeof begin, "%s: ", name);
+    const int got = test_run(NULL, &err, "%s %s", test_program(name), arguments);
+    if (got != status || !test_is_line(err, begin, part))
+        fail_msg("%s %s: status %d, \"%s\"", name, arguments, got, err);
+    free(err);
+}
+
+static void wrong_usage_is_told_and_nothing_is_done(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PROGRAMS; i++) {
+        const char *name = programs[i].name;
+        complains(name, "--nonsense", 2, "unrecognized option '--nonsense'. Try '");
+        complains(name, "-Q", 2, "unrecognized option '-Q'. Try '");
+        complains(name, "--help=yes", 2, "--help: takes no value. Try '");
+        complains(name, "''", 2,
+                  programs[i].operands ? "an argument is empty, expected the name of a file or folder. Try '"
+                                       : "'' is one argument too many. Try '");
+    }
+}
+
+static void a_standard_output_that_takes_nothing_is_an_error(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PROGRAMS; i++) {
+        complains(programs[i].name, "--help > /dev/full", 1, "standard output: No space left on device");
+        complains(programs[i].name, "--version > /dev/full", 1, "standard output: No space left on device");
+        complains(programs[i].name, "--help >&-", 1, "standard output: Bad file descriptor");
+    }
+}
+
+/* A file that is opened while standard error is closed must not take its number: notes would go there. */
+static void nothing_is_printed_into_files(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir(), *err;
+    const char *const set_up[] = {"synth --quiet --set 3 --seconds 0.5 --size 32x32 set",
+                                  "init-weights --video v.safetensors --classes negative,neutral,positive "
+                                  "--width 2 --blocks 1,1,1,1 --size 32 --num-frames 1"};
+    for (size_t i = 0; i < sizeof set_up / sizeof set_up[0]; i++) {
+        const char *space = strchr(set_up[i], ' ');
+        char *name = test_text("%.*s", (int)(space - set_up[i]), set_up[i]);
+        assert_int_equal(test_run(NULL, NULL, "cd %s && %s%s", dir, test_program(name), space), 0);
+        free(name);
+    }
+    static const char train[] = "--data set/manifest.csv --video-weights v.safetensors --epochs 1";
+    const char *program = test_program("train-video");
+    assert_int_equal(test_run(NULL, &err, "cd %s && %s %s --out open", dir, program, train), 0);
+    test_has(err, "note: features: 9 clips computed");
+    free(err);
+    assert_int_equal(
+        test_run(NULL, NULL, "cd %s && exec 2>&- && %s %s --out closed", dir, program, train), 0);
+    test_same_files(dir, "open/features.cache", "closed/features.cache");
+    test_remove_dir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_and_version_are_results),
+        cmocka_unit_test(wrong_usage_is_told_and_nothing_is_done),
+        cmocka_unit_test(a_standard_output_that_takes_nothing_is_an_error),
+        cmocka_unit_test(nothing_is_printed_into_files),
+    };
+    return cmocka_run_group_tests_name("command", tests, NULL, NULL);
+}
