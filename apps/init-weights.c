@@ -13,14 +13,14 @@ typedef struct arguments {
     const char *audio;     /* --audio */
     const char *classes;   /* --classes: names between commas; NULL: not given */
     int num_classes;       /* --num-classes: nameless ones; 0: not given */
-    int width;             /* --width */
+    int width;             /* --width; this and those below: 0 or NULL where not given, until complete() */
     const char *blocks;    /* --blocks; NULL: those of ResNet-50 */
     int size;              /* --size */
     int num_frames;        /* --num-frames */
     const char *calibrate; /* --calibrate; NULL: no */
     int dense, cells;      /* --dense, --cells */
     int rate;              /* --rate; 0: any */
-    double eps;            /* --eps; 0: not given */
+    double eps;            /* --eps; 0: the default of features */
     bool harmonic;         /* --harmonic */
     const char *norm;      /* --norm */
     const char *attention; /* --attention */
@@ -151,15 +151,6 @@ static tn_status make_audio(tn_ctx *ctx, const arguments *args, const names *cla
 
 static int parse(arguments *args, int argc, char **argv)
 {
-    const nn_audio_config audio = nn_audio_defaults(1);
-    const data_video_options take = data_video_defaults();
-    args->width = nn_video_defaults(1).width;
-    args->size = take.width;
-    args->num_frames = take.frames;
-    args->dense = audio.dense[0];
-    args->cells = audio.cells;
-    args->norm = "frame";
-    args->attention = "local";
     const cmd_option options[] = {
         cmd_text("video", "OUT", "make a video network", &args->video),
         cmd_text("audio", "OUT", "make an audio network", &args->audio),
@@ -190,12 +181,48 @@ static int parse(arguments *args, int argc, char **argv)
             "a network answers means nothing.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_PROFILE,
+        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED | CMD_OFFERS_PROFILE | CMD_OFFERS_QUIET,
     };
     return cmd_parse(&args->cmd, argc, argv);
 }
 
-static int check(const arguments *args)
+/* An option that is given and is of the other kind of network; NULL: none. */
+static const char *misplaced(const arguments *a)
+{
+    const struct {
+        const char *name; /* of the option */
+        bool given;       /* whether it is */
+        bool video;       /* whether it is of a video network */
+    } option[] = {
+        {"width", a->width, true},         {"blocks", a->blocks, true},
+        {"size", a->size, true},           {"num-frames", a->num_frames, true},
+        {"calibrate", a->calibrate, true}, {"dense", a->dense, false},
+        {"cells", a->cells, false},        {"rate", a->rate, false},
+        {"eps", a->eps > 0, false},        {"harmonic", a->harmonic, false},
+        {"norm", a->norm, false},          {"attention", a->attention, false},
+    };
+    for (size_t i = 0; i < sizeof option / sizeof option[0]; i++)
+        if (option[i].given && option[i].video != (a->video != NULL))
+            return option[i].name;
+    return NULL;
+}
+
+/* Puts defaults in the place of what was not given. */
+static void complete(arguments *a)
+{
+    const nn_audio_config audio = nn_audio_defaults(1);
+    const data_video_options take = data_video_defaults();
+    a->width = a->width ? a->width : nn_video_defaults(1).width;
+    a->size = a->size ? a->size : take.width;
+    a->num_frames = a->num_frames ? a->num_frames : take.frames;
+    a->dense = a->dense ? a->dense : audio.dense[0];
+    a->cells = a->cells ? a->cells : audio.cells;
+    a->norm = a->norm ? a->norm : "frame";
+    a->attention = a->attention ? a->attention : "local";
+}
+
+/* CMD_GO after complete(), or the exit status after a mistake that it has told. */
+static int check(arguments *args)
 {
     const char *name = args->cmd.program;
     int blocks[NN_STAGES];
@@ -205,8 +232,10 @@ static int check(const arguments *args)
         return cli_usage(name, "expected one of --video and --audio");
     if (!args->classes == !args->num_classes)
         return cli_usage(name, "expected one of --classes and --num-classes");
-    if (args->calibrate && args->audio)
-        return cli_usage(name, "--calibrate is for a video network");
+    if (misplaced(args))
+        return cli_usage(name, "--%s is for the other network, of --%s", misplaced(args),
+                         args->video ? "audio" : "video");
+    complete(args);
     if (args->blocks && !video_blocks_parse(args->blocks, blocks))
         return cli_usage(name, "--blocks cannot be '%s', expected four numbers from 1 to 64 between commas",
                          args->blocks);

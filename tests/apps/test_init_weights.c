@@ -81,6 +81,29 @@ static void an_audio_network_has_the_sizes_and_facts_that_were_asked_for(void **
     nn_model_close(model);
 }
 
+/* The paper's network where nothing is said. */
+static void defaults_are_those_that_help_names(void **state)
+{
+    (void)state;
+    assert_int_equal(INIT(NULL, NULL, "--quiet --audio a.safetensors --classes %s", "a,b"), 0);
+    const nn_model_options options = {.kind = NN_AUDIO};
+    nn_model *model;
+    assert_ok(all.ctx, nn_model_open(all.ctx, test_in(all.dir, "a.safetensors"), &options, &model));
+    const nn_audio_config *config = nn_model_audio(model);
+    assert_int_equal(config->dense[0], 512);
+    assert_int_equal(config->cells, 128);
+    assert_int_equal(config->kind, NN_ATTENTION_LOCAL);
+    assert_int_equal(nn_model_facts(model)->scaling.norm, NN_NORM_FRAME);
+    nn_model_close(model);
+    assert_int_equal(INIT(NULL, NULL, "--video v.safetensors --classes a,b --blocks %s", "1,1,1,1"), 0);
+    const nn_model_options video = {.kind = NN_VIDEO};
+    assert_ok(all.ctx, nn_model_open(all.ctx, test_in(all.dir, "v.safetensors"), &video, &model));
+    assert_int_equal(nn_model_video(model)->width, 64);
+    assert_int_equal(nn_model_facts(model)->size, 224);
+    assert_int_equal(nn_model_facts(model)->frames, 10);
+    nn_model_close(model);
+}
+
 static void the_same_seed_gives_the_same_bytes_whatever_the_threads(void **state)
 {
     (void)state;
@@ -154,7 +177,18 @@ static void bad_input_gives_one_line(void **state)
         {"--video v --classes a,b --seed 99999999999999999999", 2, "--seed"},
         {"--audio a --classes a,b --norm train", 2, "--norm"},
         {"--audio a --classes a,b --attention none", 2, "--attention"},
-        {"--audio a --classes a,b --calibrate frames", 2, "--calibrate"},
+        {"--audio a --classes a,b --calibrate frames", 2, "--calibrate is for the other network"},
+        {"--audio a --classes a,b --width 3", 2, "--width"},
+        {"--audio a --classes a,b --blocks 1,1,1,1", 2, "--blocks"},
+        {"--audio a --classes a,b --size 32", 2, "--size"},
+        {"--audio a --classes a,b --num-frames 3", 2, "--num-frames"},
+        {"--video v --classes a,b --dense 3", 2, "--dense"},
+        {"--video v --classes a,b --cells 3", 2, "--cells"},
+        {"--video v --classes a,b --rate 8000", 2, "--rate"},
+        {"--video v --classes a,b --eps 0.1", 2, "--eps"},
+        {"--video v --classes a,b --harmonic", 2, "--harmonic"},
+        {"--video v --classes a,b --norm frame", 2, "--norm"},
+        {"--video v --classes a,b --attention local", 2, "--attention"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         test_failure(all.dir, "init-weights", cases[i].arguments, cases[i].status, cases[i].part);
@@ -165,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_video_network_has_the_sizes_and_facts_that_were_asked_for),
         cmocka_unit_test(an_audio_network_has_the_sizes_and_facts_that_were_asked_for),
+        cmocka_unit_test(defaults_are_those_that_help_names),
         cmocka_unit_test(the_same_seed_gives_the_same_bytes_whatever_the_threads),
         cmocka_unit_test(calibration_takes_statistics_from_the_clip),
         cmocka_unit_test(bad_input_gives_one_line),
