@@ -53,15 +53,28 @@ static tn_status plain(const nn_csv *csv, char *cell, char **end)
     return TN_OK;
 }
 
+/* Passes over empty lines; the last of them may end with the text. */
+static void skip_empty(nn_text *text)
+{
+    for (; text->at < text->size; text->line++) {
+        const char *at = text->data + text->at;
+        const size_t cr = *at == '\r';
+        if (at[cr] != '\n' && at[cr] != '\0')
+            return;
+        text->at += cr + 1;
+    }
+}
+
 tn_status nn_csv_record(nn_csv *csv, char **cell, int room, int *count)
 {
     nn_text *text = &csv->text;
     *count = 0;
     text->line += csv->lines;
     csv->lines = 1;
+    skip_empty(text);
     if (text->at >= text->size)
         return TN_OK;
-    char *at = text->data + text->at, *first = at, *end = at;
+    char *at = text->data + text->at, *end = at;
     for (char behind = ','; behind == ','; at = end + 1) {
         TN_TRY(*at == '"' ? unquote(csv, at, &end) : plain(csv, at, &end));
         if (*count == INT_MAX)
@@ -73,7 +86,7 @@ tn_status nn_csv_record(nn_csv *csv, char **cell, int room, int *count)
         *end = '\0';
     }
     text->at = (size_t)(at - text->data);
-    return *count == 1 && *first == '\0' ? nn_text_fail(text, "empty line") : TN_OK;
+    return TN_OK;
 }
 
 size_t nn_csv_count(const nn_csv *csv)

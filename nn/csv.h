@@ -18,12 +18,12 @@ tn_status nn_csv_open(tn_ctx *ctx, const char *path, nn_csv *out);
 void *nn_csv_close(nn_csv *csv);
 
 /* Takes the next record apart where it lies, quotes taken off: the first `room` cells into `cell`, and their
- * number, which may be larger than `room`, into *count; 0 behind the last record. Lines end in LF or CRLF.
- * TN_FORMAT for an empty line, a quote that is not closed, a quote inside a cell without quotes, and text
- * behind a closing quote. */
+ * number, which may be larger than `room`, into *count; 0 behind the last record. Lines end in LF or CRLF;
+ * empty ones are passed over. TN_FORMAT for a quote that is not closed, a quote inside a cell without quotes,
+ * and text behind a closing quote. */
 tn_status nn_csv_record(nn_csv *csv, char **cell, int room, int *count);
 
-/* How many records can still come: lines that do not end inside quotes. */
+/* How many records can come at the most: lines that do not end inside quotes, empty ones too. */
 size_t nn_csv_count(const nn_csv *csv);
 
 /* Writes one cell, in quotes where it needs them. */

@@ -212,6 +212,8 @@ static tn_status read_rows(reader *r)
         return TN_NOMEM;
     for (int cells; s->count < rows; s->count++) {
         TN_TRY(nn_csv_record(csv, r->cell, r->columns, &cells));
+        if (cells == 0)
+            break;
         if (cells != r->columns)
             return nn_text_fail(&csv->text, "%d cell%s, the header has %d", cells, cells == 1 ? "" : "s",
                                 r->columns);

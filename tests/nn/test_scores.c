@@ -128,10 +128,11 @@ static void columns_come_in_any_order(void **state)
 {
     test_bench *b = *state;
     nn_scores s = scores_of(b, "\xef\xbb\xbf"
+                               "\r\n\n"
                                "no,name,faces,\"a \"\"yes\"\"\"\r\n"
                                "0.25,\"c,1\",12,0.75\r\n"
-                               "5e-1,c2,,0.5\r\n"
-                               "0.6,\"c\n3\",0,0.4");
+                               "\n5e-1,c2,,0.5\r\n\r\n"
+                               "0.6,\"c\n3\",0,0.4\n\n\r");
     assert_int_equal(s.classes, 2);
     assert_string_equal(s.class_name[0], "no");
     assert_string_equal(s.class_name[1], "a \"yes\"");
@@ -147,7 +148,7 @@ static void columns_come_in_any_order(void **state)
     assert_int_equal(s.row[2].faces, 0);
     assert_true(s.row[1].probability[0] == 0.5);
     assert_string_equal(s.row[0].split, "");
-    assert_int_equal(s.row[2].line, 4);
+    assert_int_equal(s.row[2].line, 8);
     nn_scores_free(b->ctx, &s);
 }
 
@@ -158,13 +159,14 @@ static void bad_score_files_are_told_by_line(void **state)
         const char *text, *message;
     } bad[] = {
         {"", "x: the file is empty"},
-        {"\n", ":1: empty line"},
+        {"\n\r\n", "x: the file is empty"},
         {"label,a,b\n", ":1: no column \"name\""},
         {"name,a\nc,1\n", ":1: 1 column of classes, expected at least 2"},
         {"name,a,b,a\n", ":1: there are two columns \"a\""},
         {"name,a,b,name\n", ":1: there are two columns \"name\""},
         {"name,a,,b\n", ":1: column 3 has no name"},
-        {"name,a,b\nc,1,0\n\nd,1,0\n", ":3: empty line"},
+        {"name,a,b\nc,1,0\n\n\r\nd,1\n", ":5: 2 cells"},
+        {"name,a,b\n\"\"\n", ":2: 1 cell, the header has 3"},
         {"name,a,b\nc,1,0\nd,1\n", ":3: 2 cells, the header has 3"},
         {"name,a,b\nc,1,0,\n", ":2: 4 cells, the header has 3"},
         {"name,a,b\nc,1,0\nd,0,1\nc,1,0\nd,1,0\n", ":4: clip \"c\" is on line 2 already"},
@@ -463,7 +465,8 @@ static void a_matrix_is_read_by_its_names(void **state)
 {
     test_bench *b = *state;
     nn_matrix m;
-    put(b, "# a comment, \"with quotes\n# percentages: truncated\r\n,x,\"y,z\"\r\n\"y,z\",3,4\r\nx,1,2\r\n");
+    put(b,
+        "# a comment, \"with quotes\n# percentages: truncated\r\n,x,\"y,z\"\r\n\"y,z\",3,4\r\n\nx,1,2\r\n\r\n");
     assert_ok(b->ctx, nn_matrix_read(b->ctx, b->path, &m));
     assert_int_equal(m.classes, 2);
     assert_string_equal(m.class_name[1], "y,z");
@@ -495,7 +498,7 @@ static void bad_matrices_are_told_by_line(void **state)
         {"t,x,y\nx,1,2\n", "x: no row \"y\""},
         {"t,x,y\nx,1\ny,3,4\n", ":2: 2 cells, the header has 3"},
         {"t,x,y\nx,1,2,3\ny,3,4\n", ":2: 4 cells, the header has 3"},
-        {"t,x,y\nx,1,2\n\ny,3,4\n", ":3: empty line"},
+        {"t,x,y\nx,1,2\n\ny,3\n", ":4: 2 cells"},
         {"t,x,y\nx,1,-2\ny,3,4\n", ":2: \"-2\" is not a count"},
         {"t,x,y\nx,1,2\ny,3,4.5\n", ":3: \"4.5\" is not a count"},
         {"t,x,y\nx,1,\ny,3,4\n", ":2: \"\" is not a count"},
