@@ -2,6 +2,7 @@
 
 #include "apps/common/batch.h"
 #include "apps/common/predict.h"
+#include "apps/common/prefetch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -70,6 +71,11 @@ void video_part_free(tn_ctx *ctx, video_part *p)
 
 /* ---- frames ---------------------------------------------------------------------------------------- */
 
+static clip_source source_of(const data_item *item)
+{
+    return (clip_source){.name = item->name, .frames = item->frames, .video = item->video};
+}
+
 size_t video_clip_bytes(const data_video_options *take)
 {
     return (size_t)take->frames * (size_t)take->height * (size_t)take->width * 3;
@@ -78,7 +84,7 @@ size_t video_clip_bytes(const data_video_options *take)
 tn_status video_read_clip(tn_ctx *ctx, const data_item *item, const data_video_options *take,
                           unsigned char *rgb)
 {
-    const clip_source source = {.name = item->name, .frames = item->frames, .video = item->video};
+    const clip_source source = source_of(item);
     data_clip clip;
     TN_TRY(clip_read_frames(ctx, &source, take, &clip));
     memcpy(rgb, clip.rgb, video_clip_bytes(take));
@@ -127,9 +133,6 @@ tn_status video_read_clips(tn_ctx *ctx, const video_part *part, const size_t *cl
 
 /* ---- features -------------------------------------------------------------------------------------- */
 
-/* Clips whose frames are in memory at once while features are computed. */
-enum { ROUND = 8 };
-
 typedef struct extraction {
     tn_ctx *ctx;                    /* for memory and messages */
     const video_part *part;         /* whose clips */
@@ -138,15 +141,24 @@ typedef struct extraction {
     nn_cache *cache;                /* where features go */
     size_t *missing;                /* clips that are not there */
     size_t count;                   /* of them */
-    unsigned char *rgb[ROUND];      /* frames of a round */
-    report_bar bar;                 /* over the missing ones */
 } extraction;
 
-static tn_status compute(const extraction *e, uint64_t key, unsigned char *rgb)
+static tn_status read_missing(tn_ctx *ctx, const void *arg, size_t i, void *out)
 {
-    const data_clip clip = {rgb, e->take->frames, e->take->height, e->take->width};
+    const extraction *e = arg;
+    const clip_source source = source_of(video_part_item(e->part, e->missing[i]));
+    return clip_read_frames(ctx, &source, e->take, out);
+}
+
+static void drop_clip(tn_ctx *ctx, void *clip)
+{
+    data_clip_free(ctx, clip);
+}
+
+static tn_status compute(const extraction *e, uint64_t key, const data_clip *clip)
+{
     nn_result result;
-    TN_TRY(clip_run_video(e->ctx, e->model, &clip, &result));
+    TN_TRY(clip_run_video(e->ctx, e->model, clip, &result));
     const int64_t width = result.features.size[1];
     float *row = tn_alloc(e->ctx, (size_t)width, sizeof *row);
     if (!row)
@@ -158,19 +170,23 @@ static tn_status compute(const extraction *e, uint64_t key, unsigned char *rgb)
     return status;
 }
 
-static tn_status compute_missing(const extraction *e, size_t *computed, bool *stopped)
+/* Clip by clip, while the next ones are read: a batch of them takes as long a clip (docs/03-performance.md),
+ * and would make their last bits depend on which clips are missing. */
+static tn_status compute_missing(const extraction *e, prefetch *ahead, const report_bar *bar,
+                                 size_t *computed, bool *stopped)
 {
-    for (size_t begin = 0; begin < e->count; begin += ROUND) {
-        const size_t left = e->count - begin, n = left < ROUND ? left : ROUND;
-        TN_TRY(video_read_clips(e->ctx, e->part, e->missing + begin, n, e->take, e->rgb));
-        for (size_t i = 0; i < n; i++) {
-            *stopped = train_interrupted();
-            if (*stopped)
-                return TN_OK;
-            TN_TRY(compute(e, e->part->key[e->missing[begin + i]], e->rgb[i]));
-            ++*computed;
-            report_bar_show(&e->bar, begin + i + 1, "video features");
+    for (size_t i = 0; i < e->count; i++) {
+        void *clip;
+        const tn_status status = prefetch_next(ahead, &clip);
+        *stopped = train_interrupted();
+        if (*stopped) {
+            tn_clear_error(e->ctx); /* the signal may have ended a decoder */
+            return TN_OK;
         }
+        TN_TRY(status);
+        TN_TRY(compute(e, e->part->key[e->missing[i]], clip));
+        ++*computed;
+        report_bar_show(bar, i + 1, "video features");
     }
     return TN_OK;
 }
@@ -183,14 +199,16 @@ static tn_status extract(extraction *e, bool quiet, size_t *computed, bool *stop
     for (size_t i = 0; i < e->part->clips; i++)
         if (!nn_cache_find(e->cache, e->part->key[i]))
             e->missing[e->count++] = i;
-    for (size_t i = 0; i < ROUND && i < e->count; i++) {
-        e->rgb[i] = tn_alloc(e->ctx, video_clip_bytes(e->take), 1);
-        if (!e->rgb[i])
-            return TN_NOMEM;
-    }
-    e->bar = report_bar_begin(e->count, quiet);
-    const tn_status status = compute_missing(e, computed, stopped);
-    report_bar_clear(&e->bar);
+    if (e->count == 0)
+        return TN_OK;
+    const prefetch_job job = {
+        .count = e->count, .bytes = sizeof(data_clip), .read = read_missing, .drop = drop_clip, .arg = e};
+    prefetch *ahead;
+    TN_TRY(prefetch_open(e->ctx, &job, &ahead));
+    const report_bar bar = report_bar_begin(e->count, quiet);
+    const tn_status status = compute_missing(e, ahead, &bar, computed, stopped);
+    report_bar_clear(&bar);
+    prefetch_close(ahead);
     return status;
 }
 
@@ -200,8 +218,6 @@ tn_status video_part_features(tn_ctx *ctx, video_part *part, nn_model *model, co
     const size_t width = (size_t)nn_video_features(nn_model_video(model));
     extraction e = {.ctx = ctx, .part = part, .model = model, .take = take, .cache = cache};
     tn_status status = extract(&e, quiet, computed, stopped);
-    for (size_t i = 0; i < ROUND; i++)
-        tn_free(ctx, e.rgb[i]);
     tn_free(ctx, e.missing);
     if (status != TN_OK || *stopped)
         return status;

@@ -255,7 +255,10 @@ static void features_are_computed_once(void **state)
     assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
     test_has(err, "features: 30 clips computed, 0 from");
     free(err);
-    assert_int_equal(test_run(NULL, NULL, "cd %s && cp once/video.safetensors before.safetensors", all.dir),
+    assert_int_equal(test_run(NULL, NULL,
+                              "cd %s && cp once/video.safetensors before.safetensors && "
+                              "cp once/features.cache before.cache",
+                              all.dir),
                      0);
     size_t size;
     unsigned char *cache = test_read_file(test_in(all.dir, "once/features.cache"), &size);
@@ -266,6 +269,7 @@ static void features_are_computed_once(void **state)
     test_has(err, "features: 16 clips computed, 14 from");
     free(err);
     test_same_files(all.dir, "once/video.safetensors", "before.safetensors");
+    test_same_files(all.dir, "once/features.cache", "before.cache"); /* whichever clips were missing */
     assert_int_equal(TRAIN_VIDEO(NULL, &err, ONCE, 4), 0);
     test_has(err, "features: 0 clips computed, 30 from");
     free(err);
@@ -281,6 +285,135 @@ static void features_are_computed_once(void **state)
     test_has(err, "features: 1 clips computed, 29 from");
     free(err);
     assert_int_equal(test_run(NULL, NULL, "cd %s/set/clips && mv keep.png 1_2/frames/0001.png", all.dir), 0);
+}
+
+/* ---- reading ahead --------------------------------------------------------------------------------- */
+
+/* How many clips a run says that it computed, and had. */
+static void read_counts(const char *err, int *computed, int *had)
+{
+    const char *line = strstr(err, "features: ");
+    assert_non_null(line);
+    assert_int_equal(sscanf(line, "features: %d clips computed, %d from", computed, had), 2);
+}
+
+/* The clips of the split to learn from that the list has before the one of that name. */
+static int clips_before(const char *name)
+{
+    char *text = (char *)test_read_file(test_in(all.dir, "set/manifest.csv"), NULL), *rest = text;
+    int count = 0;
+    bool found = false;
+    for (char *line = strtok_r(text, "\r\n", &rest); line && !found; line = strtok_r(NULL, "\r\n", &rest)) {
+        found = strncmp(line, name, strlen(name)) == 0;
+        count += !found && strstr(line, ",train,");
+    }
+    assert_true(found);
+    free(text);
+    return count;
+}
+
+/* A clip that cannot be read ends the run with its message; those before it stay, and when it is mended all
+ * are what they would have been. */
+static void a_bad_clip_loses_none_before_it(void **state)
+{
+    (void)state;
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL, HEAD "--data set/manifest.csv --out good --epochs %d", 1), 0);
+    for (int threads = 1; threads <= 3; threads++) {
+        char *err, *out = test_text("bad%d", threads);
+        char *command =
+            test_text(HEAD "--data set/manifest.csv --quiet --epochs 1 --threads %d --out %s", threads, out);
+        assert_int_equal(test_run(NULL, NULL,
+                                  "cd %s/set/clips && mv 6_2/frames/0001.png keep.png && "
+                                  "head -c 60 keep.png > 6_2/frames/0001.png",
+                                  all.dir),
+                         0);
+        test_failure(all.dir, "train-video", command, 1, "6_2/frames/0001.png: ");
+        assert_int_equal(test_run(NULL, NULL, "cd %s/set/clips && mv keep.png 6_2/frames/0001.png", all.dir),
+                         0);
+        assert_int_equal(TRAIN_VIDEO(NULL, &err, HEAD "--data set/manifest.csv --epochs 1 --out %s", out), 0);
+        int computed, had;
+        read_counts(err, &computed, &had);
+        assert_true(had > 0 && computed > 0 && computed + had == 30);
+        assert_int_equal(had, clips_before("6_2"));
+        free(err);
+        char *cache = test_text("%s/features.cache", out);
+        test_same_files(all.dir, "good/features.cache", cache);
+        free(cache);
+        free(command);
+        free(out);
+    }
+}
+
+/* Signals while features are computed: what was computed stays, and the next run ends with the bytes that one
+ * run would have written. The clips are long, so that there is time. */
+static void features_survive_signals(void **state)
+{
+    (void)state;
+    static const char *const signals[] = {"INT", "TERM", "KILL"};
+    static const int status[] = {130, 130, 137};
+#define LONG HEAD "--data set/manifest.csv --epochs 1 --num-frames 200"
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL, LONG " --out long%s", ""), 0);
+    for (size_t i = 0; i < sizeof status / sizeof *status; i++) {
+        char *out, *err, *cache = test_text("long%s/features.cache", signals[i]);
+        assert_int_equal(test_run(&out, NULL,
+                                  "cd %s && { %s " LONG " --threads %zu --out long%s & pid=$!; "
+                                  "while [ $(stat -c %%s %s 2>/dev/null || echo 0) -lt 500 ]; do :; done; "
+                                  "kill -%s $pid; wait $pid; echo status $?; }",
+                                  all.dir, test_program("train-video"), i + 1, signals[i], cache, signals[i]),
+                         0);
+        char *want = test_text("status %d", status[i]);
+        test_has(out, want);
+        free(want);
+        free(out);
+        assert_int_equal(TRAIN_VIDEO(NULL, &err, LONG " --out long%s", signals[i]), 0);
+        int computed, had;
+        read_counts(err, &computed, &had);
+        assert_true(had > 0 && computed > 0 && computed + had == 30);
+        free(err);
+        test_same_files(all.dir, "long/features.cache", cache);
+        free(cache);
+    }
+#undef LONG
+}
+
+/* Video files: features are the same with any number of threads, and a signal to all processes of the run, as
+ * Ctrl-C sends it, ends it as it should and leaves no decoder behind. */
+static void no_decoder_is_left_behind(void **state)
+{
+    (void)state;
+    if (!test_have_ffmpeg())
+        skip();
+    assert_int_equal(
+        test_run(
+            NULL, NULL,
+            "cd %s && mkdir films bin && echo name,frames,audio,label,split > films.csv && "
+            "for i in 1 2 3 4 5 6 7 8; do ffmpeg -nostdin -v error -f lavfi -i "
+            "testsrc=s=64x48:r=10:d=$i -c:v mpeg4 films/$i.avi && "
+            "echo $i,films/$i.avi,,$([ $i -gt 4 ] && echo a || echo b),train >> films.csv || exit; done; "
+            "printf '#!/bin/sh\\necho $$ >> %s/pids\\nexec %%s \"$@\"\\n' $(command -v ffmpeg) > "
+            "bin/ffmpeg && chmod +x bin/ffmpeg",
+            all.dir, all.dir),
+        0);
+#define FILMS HEAD "--data films.csv --val-split none --test-split none --epochs 1 --quiet"
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL, FILMS " --threads %d --out films1", 1), 0);
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL, FILMS " --threads %d --out films3", 3), 0);
+    test_same_files(all.dir, "films1/features.cache", "films3/features.cache");
+    char *out, *err;
+    assert_int_equal(test_run(&out, &err,
+                              "cd %s && { PATH=%s/bin:$PATH setsid %s " FILMS
+                              " --threads 2 --out films2 & pid=$!; "
+                              "while [ ! -s pids ]; do :; done; kill -INT -$pid; wait $pid; echo status $?; "
+                              "for i in $(cat pids); do ! kill -0 $i 2>/dev/null || echo $i is left; done; }",
+                              all.dir, all.dir, test_program("train-video")),
+                     0);
+    test_has(out, "status 130");
+    assert_null(strstr(out, "is left"));
+    assert_null(strstr(err, "ffmpeg gave"));
+    free(out);
+    free(err);
+    assert_int_equal(TRAIN_VIDEO(NULL, NULL, FILMS " --threads %d --out films2", 2), 0);
+    test_same_files(all.dir, "films1/features.cache", "films2/features.cache");
+#undef FILMS
 }
 
 /* ---- going on -------------------------------------------------------------------------------------- */
@@ -464,6 +597,9 @@ int main(void)
         cmocka_unit_test(no_batch_of_one),
         cmocka_unit_test(trains_from_a_layer_on),
         cmocka_unit_test(features_are_computed_once),
+        cmocka_unit_test(a_bad_clip_loses_none_before_it),
+        cmocka_unit_test(features_survive_signals),
+        cmocka_unit_test(no_decoder_is_left_behind),
         cmocka_unit_test(goes_on_bit_for_bit),
         cmocka_unit_test(a_whole_network_goes_on_bit_for_bit),
         cmocka_unit_test(a_signal_saves),
