@@ -1,6 +1,7 @@
 /* infer: clips in, valence out. */
 #include "apps/common/command.h"
 #include "apps/common/predict.h"
+#include "apps/common/prefetch.h"
 #include "apps/common/report.h"
 
 #include <jansson.h>
@@ -83,8 +84,8 @@ static int print_json(const predictor *p, const char *name, const prediction *a,
     put(object, "fusion", valence ? json_string(prediction_fusion_name(a->fusion)) : json_null(), &good);
     if (judged && a->activity)
         put(object, "activities", activities_of(p, a), &good);
-    for (int i = 0; judged && i < a->notes; i++)
-        good = json_array_append_new(notes, text_of(a->note[i])) == 0 && good;
+    for (int i = 0; judged && i < a->notes.count; i++)
+        good = json_array_append_new(notes, text_of(a->notes.text[i])) == 0 && good;
     put(object, "notes", notes, &good);
 
     char *line = good ? json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17)) : NULL;
@@ -154,32 +155,53 @@ static void print_text(const predictor *p, const char *name, const prediction *a
         print_table(p, a);
         print_origin(a);
     }
-    for (int i = 0; i < a->notes; i++)
-        printf("  note: %s\n", wt_printable(a->note[i], text, sizeof text));
+    for (int i = 0; i < a->notes.count; i++)
+        printf("  note: %s\n", wt_printable(a->notes.text[i], text, sizeof text));
 }
 
 /* ---- clips ----------------------------------------------------------------------------------------- */
 
-/* Judges one clip and prints the answer in the place of the bar; *mean becomes true where the mean decided.
- */
-static int judge(const arguments *args, tn_ctx *ctx, predictor *p, const clip_source *source,
+/* What is read ahead. */
+typedef struct reading {
+    const predictor *p;        /* for which networks */
+    const clip_source *source; /* the clips */
+} reading;
+
+static tn_status read_clip(tn_ctx *ctx, const void *arg, size_t i, void *out)
+{
+    const reading *r = arg;
+    return predict_read(r->p, ctx, &r->source[i], out);
+}
+
+static void drop_clip(tn_ctx *ctx, void *in)
+{
+    clip_inputs_free(ctx, in);
+}
+
+/* Judges the next clip and prints the answer in the place of the bar; *mean becomes true where the mean
+ * decided. */
+static int judge(const arguments *args, tn_ctx *ctx, predictor *p, prefetch *clips, const char *name,
                  const report_bar *bar, bool *mean)
 {
     prediction a;
+    void *read;
+    tn_status status = prefetch_next(clips, &read);
+    const clip_inputs *in = read;
     const double begun = report_now();
-    const tn_status status = predict(p, source, &a);
-    const double seconds = report_now() - begun;
+    if (status == TN_OK)
+        status = predict(p, in, &a);
+    const double seconds = in->seconds + report_now() - begun;
     report_bar_clear(bar);
     int done = CLI_OK;
     *mean = *mean || (status == TN_OK && a.label >= 0 && a.fusion == PREDICTION_MEAN);
     if (status == TN_OK && !args->cmd.json)
-        print_text(p, source->name, &a);
+        print_text(p, name, &a);
     if (args->cmd.json) {
         const char *text = tn_error(ctx);
         const char *reason = status == TN_OK ? NULL : *text ? text : tn_status_text(status);
-        done = print_json(p, source->name, &a, reason, seconds);
+        done = print_json(p, name, &a, reason, seconds);
         if (done != CLI_OK)
-            cli_warn(args->cmd.program, "%s: the answer could not be written as JSON", source->name);
+            cli_warn(args->cmd.program, "%s: the answer could not be written as JSON", name);
     }
     if (status != TN_OK) {
         done = CLI_FAILED;
@@ -193,13 +215,20 @@ static int judge(const arguments *args, tn_ctx *ctx, predictor *p, const clip_so
 static int judge_all(const arguments *args, tn_ctx *ctx, predictor *p, const clip_source *source,
                      size_t count)
 {
+    const reading r = {p, source};
+    const prefetch_job job = {
+        .count = count, .bytes = sizeof(clip_inputs), .read = read_clip, .drop = drop_clip, .arg = &r};
+    prefetch *clips;
+    if (prefetch_open(ctx, &job, &clips) != TN_OK)
+        return CLI_FAILED;
     const report_bar bar = report_bar_begin(count, args->cmd.quiet);
     size_t failed = 0;
     bool mean = false;
     for (size_t i = 0; i < count; i++) {
         report_bar_show(&bar, i, source[i].name);
-        failed += judge(args, ctx, p, &source[i], &bar, &mean) != CLI_OK;
+        failed += judge(args, ctx, p, clips, source[i].name, &bar, &mean) != CLI_OK;
     }
+    prefetch_close(clips);
     if (mean)
         cmd_note(&args->cmd, "there is no fusion model: the mean of both networks' probabilities decided");
     if (args->cmd.profile)

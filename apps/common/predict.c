@@ -242,30 +242,24 @@ const char *prediction_fusion_name(prediction_fusion fusion)
 
 /* ---- predicting ------------------------------------------------------------------------------------ */
 
-static void add_note(prediction *out, const char *format, ...) TN_PRINTF(2, 3);
+static void add_note(prediction_notes *notes, const char *format, ...) TN_PRINTF(2, 3);
 
-static void add_note(prediction *out, const char *format, ...)
+static void add_note(prediction_notes *notes, const char *format, ...)
 {
-    if (out->notes == PREDICTION_NOTES)
+    if (notes->count == PREDICTION_NOTES)
         return;
     va_list args;
     va_start(args, format);
-    vsnprintf(out->note[out->notes++], PREDICTION_NOTE_BYTES, format, args);
+    vsnprintf(notes->text[notes->count++], PREDICTION_NOTE_BYTES, format, args);
     va_end(args);
 }
 
-/* What of a clip goes into the networks. */
-typedef struct inputs {
-    data_clip clip;         /* rgb NULL: no frames */
-    data_features features; /* value NULL: no sound */
-} inputs;
-
-static tn_status compute_features(predictor *p, const clip_source *source, const data_audio *audio,
-                                  prediction *out, data_features *features)
+static tn_status compute_features(const predictor *p, tn_ctx *ctx, const clip_source *source,
+                                  const data_audio *audio, clip_inputs *out)
 {
     const bool alone = !p->video || (!source->frames && !source->video);
     if (data_audio_is_silent(audio)) {
-        add_note(out, "the sound is digital silence%s", alone ? "" : " and is not used");
+        add_note(&out->notes, "the sound is digital silence%s", alone ? "" : " and is not used");
         if (!alone)
             return TN_OK;
     }
@@ -275,53 +269,77 @@ static tn_status compute_features(predictor *p, const clip_source *source, const
         options.eps = facts->eps;
     options.harmonic = nn_model_audio(p->audio)->inputs == DATA_FEATURES_HARMONIC;
     const char *name = source->audio ? source->audio : source->video;
-    const tn_status status = data_features_compute(p->ctx, name, audio, &options, features);
+    const tn_status status = data_features_compute(ctx, name, audio, &options, &out->features);
     /* With a sane eps there is one value that can be out of range: the length. */
     if (status == TN_RANGE && !alone) {
-        add_note(out, "the sound is not used: %s", tn_error(p->ctx));
-        tn_clear_error(p->ctx);
+        add_note(&out->notes, "the sound is not used: %s", tn_error(ctx));
+        tn_clear_error(ctx);
         return TN_OK;
     }
     return status;
 }
 
-static tn_status read_sound(predictor *p, const clip_source *source, prediction *out, data_features *features)
+static tn_status read_sound(const predictor *p, tn_ctx *ctx, const clip_source *source, clip_inputs *out)
 {
     const int rate = nn_model_facts(p->audio)->rate;
     data_audio audio = {0};
     bool has_audio = true;
     tn_status status;
     if (source->audio) {
-        status = data_audio_read(p->ctx, source->audio, rate, &audio);
+        status = data_audio_read(ctx, source->audio, rate, &audio);
     } else {
         data_video_options take = p->take;
         take.rate = rate;
-        status = data_video_audio(p->ctx, source->video, &take, &has_audio, &audio);
+        status = data_video_audio(ctx, source->video, &take, &has_audio, &audio);
     }
     if (status == TN_OK && !has_audio)
-        add_note(out, "the file has no sound");
+        add_note(&out->notes, "the file has no sound");
     else if (status == TN_OK)
-        status = compute_features(p, source, &audio, out, features);
-    data_audio_free(p->ctx, &audio);
+        status = compute_features(p, ctx, source, &audio, out);
+    data_audio_free(ctx, &audio);
     return status;
 }
 
-static tn_status read_inputs(predictor *p, const clip_source *source, prediction *out, inputs *in)
+static tn_status read_inputs(const predictor *p, tn_ctx *ctx, const clip_source *source, clip_inputs *out)
 {
     const bool has_frames = source->frames || source->video;
     if (has_frames && !p->video)
-        add_note(out, "the frames are not used: there are no video weights");
+        add_note(&out->notes, "the frames are not used: there are no video weights");
     if (has_frames && p->video)
-        TN_TRY(clip_read_frames(p->ctx, source, &p->take, &in->clip));
+        TN_TRY(clip_read_frames(ctx, source, &p->take, &out->clip));
     if (p->activities)
         return TN_OK;
     if (!source->audio && !source->video)
-        add_note(out, "the clip has no sound");
+        add_note(&out->notes, "the clip has no sound");
     else if (!p->audio)
-        add_note(out, "the sound is not used: there are no audio weights");
+        add_note(&out->notes, "the sound is not used: there are no audio weights");
     else
-        TN_TRY(read_sound(p, source, out, &in->features));
+        TN_TRY(read_sound(p, ctx, source, out));
     return TN_OK;
+}
+
+static tn_status read_something(const predictor *p, tn_ctx *ctx, const clip_source *source, clip_inputs *out)
+{
+    TN_TRY(read_inputs(p, ctx, source, out));
+    if (out->clip.rgb || out->features.value)
+        return TN_OK;
+    return tn_fail(ctx, TN_RANGE, "%s: nothing to judge: %s", source->name,
+                   out->notes.count ? out->notes.text[0] : "a clip without frames");
+}
+
+tn_status predict_read(const predictor *p, tn_ctx *ctx, const clip_source *source, clip_inputs *out)
+{
+    const double begun = report_now();
+    memset(out, 0, sizeof *out);
+    const tn_status status = read_something(p, ctx, source, out);
+    out->seconds = report_now() - begun;
+    return status;
+}
+
+void clip_inputs_free(tn_ctx *ctx, clip_inputs *in)
+{
+    data_clip_free(ctx, &in->clip);
+    data_features_free(ctx, &in->features);
 }
 
 static tn_status run_video(predictor *p, const data_clip *clip, prediction *out)
@@ -346,7 +364,7 @@ static tn_status run_audio(predictor *p, const data_features *features, predicti
     out->audio = p->audio_score;
     out->windows = features->windows;
     if (replaced > 0)
-        add_note(out, "%zu of %zu sound features are not numbers and count as 0", replaced,
+        add_note(&out->notes, "%zu of %zu sound features are not numbers and count as 0", replaced,
                  features->windows * (size_t)features->width);
     return TN_OK;
 }
@@ -367,26 +385,18 @@ static tn_status answer(predictor *p, prediction *out)
     else
         out->fusion = out->video ? PREDICTION_VIDEO : PREDICTION_AUDIO;
     if (!known)
-        add_note(out, "the fusion model gives no probabilities: it was trained without them (-b 1)");
+        add_note(&out->notes, "the fusion model gives no probabilities: it was trained without them (-b 1)");
     return TN_OK;
 }
 
-tn_status predict(predictor *p, const clip_source *source, prediction *out)
+tn_status predict(predictor *p, const clip_inputs *in, prediction *out)
 {
     memset(out, 0, sizeof *out);
     out->label = -1;
-    inputs in = {0};
-    tn_status status = read_inputs(p, source, out, &in);
-    if (status == TN_OK && !in.clip.rgb && !in.features.value)
-        status = tn_fail(p->ctx, TN_RANGE, "%s: nothing to judge: %s", source->name,
-                         out->notes ? out->note[0] : "a clip without frames");
-    if (status == TN_OK && in.clip.rgb)
-        status = run_video(p, &in.clip, out);
-    if (status == TN_OK && in.features.value)
-        status = run_audio(p, &in.features, out);
-    if (status == TN_OK)
-        status = answer(p, out);
-    data_clip_free(p->ctx, &in.clip);
-    data_features_free(p->ctx, &in.features);
-    return status;
+    out->notes = in->notes;
+    if (in->clip.rgb)
+        TN_TRY(run_video(p, &in->clip, out));
+    if (in->features.value)
+        TN_TRY(run_audio(p, &in->features, out));
+    return answer(p, out);
 }

@@ -64,6 +64,27 @@ void predictor_profile(const predictor *p);
 
 enum { PREDICTION_NOTES = 4, PREDICTION_NOTE_BYTES = 320 };
 
+/* What a reader of the answer has to know. */
+typedef struct prediction_notes {
+    int count;                                          /* of them */
+    char text[PREDICTION_NOTES][PREDICTION_NOTE_BYTES]; /* each without a full stop */
+} prediction_notes;
+
+/* What of a clip goes into the networks. */
+typedef struct clip_inputs {
+    data_clip clip;         /* rgb NULL: no frames */
+    data_features features; /* value NULL: no sound */
+    prediction_notes notes; /* of what is left out */
+    double seconds;         /* that reading it took */
+} clip_inputs;
+
+/* Reads a clip. What the clip or the weights lack is left out with a note; sound that is digital silence or
+ * shorter than a window too, where there are frames. Fails where nothing is left to judge (TN_RANGE), where a
+ * file is bad, and with TN_NOMEM; what is in `out` then is to be freed as well. Any thread may call it with a
+ * context of its own, while others do and while the predictor judges. */
+tn_status predict_read(const predictor *p, tn_ctx *ctx, const clip_source *source, clip_inputs *out);
+void clip_inputs_free(tn_ctx *ctx, clip_inputs *in); /* and empties them */
+
 /* Where an answer comes from: "svm", "mean", "video", "audio". */
 typedef enum prediction_fusion {
     PREDICTION_SVM,
@@ -85,13 +106,10 @@ typedef struct prediction {
     int activities;           /* of them */
     int frames;               /* of the clip; 0 where video is not used */
     size_t windows;           /* of the sound; 0 where audio is not used */
-    int notes;                /* of `note` */
-    char note[PREDICTION_NOTES][PREDICTION_NOTE_BYTES]; /* what a reader of the answer has to know */
+    prediction_notes notes;   /* of the clip and of judging it */
 } prediction;
 
-/* Judges a clip. What the clip or the weights lack is left out with a note; sound that is digital silence or
- * shorter than a window too, where there are frames. Fails where nothing is left to judge (TN_RANGE), where a
- * file is bad, and with TN_NOMEM. */
-tn_status predict(predictor *p, const clip_source *source, prediction *out);
+/* Judges a clip that predict_read() has read. Fails as running the networks does. */
+tn_status predict(predictor *p, const clip_inputs *in, prediction *out);
 
 #endif

@@ -155,10 +155,8 @@ tn_status prefetch_next(prefetch *p, void **out)
         pthread_cond_wait(&p->arrived, &p->mutex);
     p->given++;
     pthread_mutex_unlock(&p->mutex);
-    if (s->status != TN_OK)
-        return tn_fail(p->ctx, s->status, "%s", s->message);
     *out = s->made;
-    return TN_OK;
+    return s->status == TN_OK ? TN_OK : tn_fail(p->ctx, s->status, "%s", s->message);
 }
 
 void prefetch_close(prefetch *p)

@@ -26,7 +26,8 @@ enum { PREFETCH_AHEAD = 4 };
 tn_status prefetch_open(tn_ctx *ctx, const prefetch_job *job, prefetch **out);
 
 /* The next item, in their order, and the end of the one before, which is dropped. Waits until it is read.
- * Fails as reading it did, with its message; the items behind it can still be had. TN_RANGE past the last. */
+ * Fails as reading it did, with its message and as read() left it; the items behind it can still be had.
+ * TN_RANGE, and no item, past the last. */
 tn_status prefetch_next(prefetch *p, void **out);
 
 /* Waits for what is being read, begins nothing more, and drops all. NULL is fine. */

@@ -443,6 +443,48 @@ static void a_batch_goes_on_behind_a_clip_that_fails(void **state)
     free(err);
 }
 
+/* The object of a line without the time that it took, as text. */
+static char *timeless(const char *line)
+{
+    json_t *answer = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    assert_true(json_real_value(json_object_get(answer, "seconds")) > 0);
+    json_object_del(answer, "seconds");
+    char *text = json_dumps(answer, JSON_REAL_PRECISION(17));
+    json_decref(answer);
+    return text;
+}
+
+/* More clips than are read ahead, good and bad: each has the answer that it has alone, in the order given. */
+static void clips_are_read_ahead_and_answered_in_order(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"frames", "text.wav", "sound.wav", "empty"};
+    static const char order[] = "0203001230202021330";
+    char *alone[4], *out, arguments[512] = "";
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(INFER(&out, NULL, "--json --quiet %s %s", name[i], NETWORKS), i % 2);
+        alone[i] = timeless(out);
+        free(out);
+    }
+    for (size_t i = 0; order[i]; i++)
+        snprintf(arguments + strlen(arguments), sizeof arguments - strlen(arguments), " %s",
+                 name[order[i] - '0']);
+    for (int threads = 1; threads <= 3; threads++) {
+        assert_int_equal(INFER(&out, NULL, "--json --quiet --threads %d %s %s", threads, arguments, NETWORKS),
+                         3);
+        char *rest = out;
+        for (size_t i = 0; order[i]; i++) {
+            char *answer = timeless(strsep(&rest, "\n"));
+            assert_string_equal(answer, alone[order[i] - '0']);
+            free(answer);
+        }
+        assert_string_equal(rest, "");
+        free(out);
+    }
+    for (int i = 0; i < 4; i++)
+        free(alone[i]);
+}
+
 static void the_number_of_threads_changes_no_bit(void **state)
 {
     (void)state;
@@ -727,6 +769,7 @@ int main(void)
         cmocka_unit_test(any_number_of_frames_will_do),
         cmocka_unit_test(video_files_bring_their_own_sound),
         cmocka_unit_test(a_batch_goes_on_behind_a_clip_that_fails),
+        cmocka_unit_test(clips_are_read_ahead_and_answered_in_order),
         cmocka_unit_test(the_number_of_threads_changes_no_bit),
         cmocka_unit_test(profile_is_a_table_on_stderr),
         cmocka_unit_test(without_weights_it_says_how_to_get_them),
