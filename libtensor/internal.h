@@ -106,6 +106,12 @@ typedef struct tn_case {
     bool frozen;                            /* buffers are not trainable */
 } tn_case;
 
+/* A layer of the networks at full size: too large for an oracle, so for benchmarks only. */
+typedef struct tn_layer {
+    tn_case at; /* its shapes and attributes */
+    bool first; /* input 0 comes from outside the network: nobody wants its gradient */
+} tn_layer;
+
 struct tn_op {
     const char *name;
     tn_role role[TN_MAX_IN];    /* of each input */
@@ -114,7 +120,8 @@ struct tn_op {
     size_t attr_size;           /* 0: no attributes */
     unsigned keep_in, keep_out; /* bit i: backward reads input i, output i */
     bool identity_in_inference; /* an inference plan passes input 0 on */
-    const tn_case *cases;       /* ends with a NULL label */
+    const tn_case *cases;       /* to test it on; ends with a NULL label */
+    const tn_layer *layers;     /* to benchmark it on; same */
 
     /* Checks step->in against each other and the attributes and sets the sizes of step->out. */
     tn_status (*infer)(tn_step *step);

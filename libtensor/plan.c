@@ -132,6 +132,45 @@ tn_plan_info tn_plan_get_info(const tn_plan *plan)
     return info;
 }
 
+/* Weights count as they are stored, not as packed. */
+static double forward_bytes(const tn_step *step)
+{
+    size_t sum = step->epilogue.add ? plan_bytes(&step->out[0]) : 0;
+    for (int i = 0; i < TN_MAX_IN; i++)
+        sum += tn_present(step, i) ? plan_bytes(&step->in[i]) : 0;
+    for (int o = 0; o < step->node->op->outputs; o++)
+        sum += plan_bytes(&step->out[o]);
+    return (double)sum;
+}
+
+static double backward_bytes(const tn_step *step)
+{
+    const tn_op *op = step->node->op;
+    size_t sum = 0;
+    for (int i = 0; i < TN_MAX_IN; i++) {
+        sum += step->din[i].data ? plan_bytes(&step->din[i]) : 0;
+        sum += tn_present(step, i) && op->keep_in >> i & 1 ? plan_bytes(&step->in[i]) : 0;
+    }
+    for (int o = 0; o < op->outputs; o++) {
+        sum += step->dout[o].data ? plan_bytes(&step->dout[o]) : 0;
+        sum += op->keep_out >> o & 1 ? plan_bytes(&step->out[o]) : 0;
+    }
+    return (double)sum;
+}
+
+/* Where weights are a matrix: a product for the gradient of what they meet, another for their own. */
+static double backward_flops(const tn_step *step)
+{
+    bool matrix = false, weights = false;
+    for (int i = 1; i < TN_MAX_IN && step->node->op->role[i]; i++) {
+        if (step->node->op->role[i] != TN_ROLE_WEIGHT || step->in[i].rank < 2)
+            continue;
+        matrix = true;
+        weights |= step->din[i].data != NULL;
+    }
+    return matrix ? step->flops * ((step->din[0].data != NULL) + weights) : 0;
+}
+
 tn_step_info tn_plan_step(const tn_plan *plan, int i)
 {
     const tn_step *step = &plan->steps[i]->step;
@@ -142,6 +181,9 @@ tn_step_info tn_plan_step(const tn_plan *plan, int i)
         .in = step->in[0],
         .out = step->out[0],
         .flops = step->flops,
+        .backward_flops = backward_flops(step),
+        .forward_bytes = forward_bytes(step),
+        .backward_bytes = plan->training ? backward_bytes(step) : 0,
         .runs = step->runs,
         .forward_seconds = step->forward_seconds,
         .backward_seconds = step->backward_seconds,

@@ -361,12 +361,36 @@ typedef struct tn_step_info {
     const char *fused;                        /* what it took in: "+batch_norm+add+relu", or "" */
     tn_tensor in, out;                        /* shapes of the first input and output */
     double flops;                             /* forward */
+    double backward_flops;                    /* of the products with weights and for them; else 0 */
+    double forward_bytes, backward_bytes;     /* at least read and written, if none of it stays in a cache:
+                                                 inputs and outputs; gradients and what backward reads */
     int64_t runs;                             /* since the plan was made or tn_plan_reset_profile() */
     double forward_seconds, backward_seconds; /* sums over the runs */
 } tn_step_info;
 
 tn_step_info tn_plan_step(const tn_plan *plan, int i);
 void tn_plan_reset_profile(tn_plan *plan);
+
+/* ---- ops by themselves ----------------------------------------------------------------------------- */
+
+/* The ops that there are, in the order of ops.def: the name of the i-th, NULL past the last. */
+const char *tn_op_name(int op);
+
+/* Shapes and attributes to measure an op on. */
+typedef enum tn_case_set {
+    TN_LAYERS,     /* those of the video and the audio network at full size, one of each kind */
+    TN_SMALL_CASES /* what tests compare with an oracle */
+} tn_case_set;
+
+/* The label of an op's i-th case, NULL past the last. */
+const char *tn_case_label(int op, tn_case_set set, int i);
+
+/* Builds the op alone, on its i-th case, in a graph that is empty, and makes a plan that has everything it
+ * reads: seeded random values, labels in turn, full lengths. The loss of a training plan is the op's first
+ * output, and every gradient is wanted but that of what comes from outside the networks. An inference plan
+ * of what is the identity there has no steps. TN_RANGE where there is no such case; else fails as
+ * tn_plan_create() does. */
+tn_status tn_case_plan(tn_graph *graph, int op, tn_case_set set, int i, tn_mode mode, tn_plan **out);
 
 /* ---- update steps ---------------------------------------------------------------------------------- */
 

@@ -59,11 +59,18 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"layer1", {{5, 1, 256, 8, 56, 56}, {5, 1, 256, 8, 56, 56}}, NULL, false}, false},
+    {{"layer4", {{5, 1, 2048, 1, 7, 7}, {5, 1, 2048, 1, 7, 7}}, NULL, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_add = {
     .name = "add",
     .role = {TN_ROLE_DATA, TN_ROLE_DATA},
     .outputs = 1,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

@@ -129,6 +129,12 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"clip", {{3, 1, 498, 256}, {1, 256}, {1, 1}}, NULL, false}, false},
+    {{"128 clips", {{3, 128, 498, 256}, {1, 256}, {1, 128}}, NULL, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_attention_pool = {
     .name = "attention_pool",
     .role = {TN_ROLE_DATA, TN_ROLE_DATA, TN_ROLE_LENGTH}, /* the query may be computed */
@@ -137,6 +143,7 @@ const tn_op tn_op_attention_pool = {
     .keep_in = 1u << X | 1u << QUERY | 1u << LENGTHS,
     .keep_out = 1u << ALPHA,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

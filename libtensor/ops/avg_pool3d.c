@@ -85,6 +85,7 @@ const tn_op tn_op_avg_pool3d = {
     .outputs = 1,
     .attr_size = sizeof(tn_pool3d_attr),
     .cases = pool_cases,
+    .layers = pool_layers,
     .infer = pool_infer,
     .prepare = prepare,
     .forward = forward,

@@ -169,6 +169,13 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"stem", {{5, 1, 64, 16, 112, 112}, {1, 64}, {1, 64}, {1, 64}, {1, 64}}, &usual, false}, false},
+    {{"layer1", {{5, 1, 256, 8, 56, 56}, {1, 256}, {1, 256}, {1, 256}, {1, 256}}, &usual, false}, false},
+    {{"layer4", {{5, 1, 2048, 1, 7, 7}, {1, 2048}, {1, 2048}, {1, 2048}, {1, 2048}}, &usual, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_batch_norm = {
     .name = "batch_norm",
     .role = {TN_ROLE_DATA, TN_ROLE_WEIGHT, TN_ROLE_WEIGHT, TN_ROLE_MEAN, TN_ROLE_VARIANCE},
@@ -176,6 +183,7 @@ const tn_op tn_op_batch_norm = {
     .attr_size = sizeof(tn_batch_norm_attr),
     .keep_in = 1u << X,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

@@ -69,6 +69,12 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"two halves of 128 clips", {{3, 128, 498, 128}, {3, 128, 498, 128}}, &axis2, false}, false},
+    {{"channels of layer1", {{5, 1, 128, 8, 56, 56}, {5, 1, 128, 8, 56, 56}}, &axis1, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_concat = {
     .name = "concat",
     .role = {TN_ROLE_DATA, TN_ROLE_DATA, TN_ROLE_DATA, TN_ROLE_DATA, TN_ROLE_DATA, TN_ROLE_DATA, TN_ROLE_DATA,
@@ -77,6 +83,7 @@ const tn_op tn_op_concat = {
     .outputs = 1,
     .attr_size = sizeof(tn_concat_attr),
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

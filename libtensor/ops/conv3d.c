@@ -338,6 +338,38 @@ static const tn_case cases[] = {
     {0},
 };
 
+/* x has c channels, t frames and hw x hw pixels, y o channels; the kernel is k x k x k. */
+#define LAYER(label, c, t, hw, o, k, attr)                                                                   \
+    {                                                                                                        \
+        {label, {{5, 1, c, t, hw, hw}, {5, o, c, k, k, k}}, &attr, false}, false                             \
+    }
+static const tn_layer layers[] = {
+    {{"stem", {{5, 1, 3, 16, 224, 224}, {5, 64, 3, 7, 7, 7}}, &stem, false}, true},
+    LAYER("layer1 64 to 64", 64, 8, 56, 64, 1, plain),
+    LAYER("layer1 3x3x3", 64, 8, 56, 64, 3, same3),
+    LAYER("layer1 64 to 256", 64, 8, 56, 256, 1, plain),
+    LAYER("layer1 256 to 64", 256, 8, 56, 64, 1, plain),
+    LAYER("layer2 256 to 128", 256, 8, 56, 128, 1, plain),
+    LAYER("layer2 3x3x3 stride 2", 128, 8, 56, 128, 3, half3),
+    LAYER("layer2 3x3x3", 128, 4, 28, 128, 3, same3),
+    LAYER("layer2 128 to 512", 128, 4, 28, 512, 1, plain),
+    LAYER("layer2 512 to 128", 512, 4, 28, 128, 1, plain),
+    LAYER("layer2 shortcut", 256, 8, 56, 512, 1, strided),
+    LAYER("layer3 512 to 256", 512, 4, 28, 256, 1, plain),
+    LAYER("layer3 3x3x3 stride 2", 256, 4, 28, 256, 3, half3),
+    LAYER("layer3 3x3x3", 256, 2, 14, 256, 3, same3),
+    LAYER("layer3 256 to 1024", 256, 2, 14, 1024, 1, plain),
+    LAYER("layer3 1024 to 256", 1024, 2, 14, 256, 1, plain),
+    LAYER("layer3 shortcut", 512, 4, 28, 1024, 1, strided),
+    LAYER("layer4 1024 to 512", 1024, 2, 14, 512, 1, plain),
+    LAYER("layer4 3x3x3 stride 2", 512, 2, 14, 512, 3, half3),
+    LAYER("layer4 3x3x3", 512, 1, 7, 512, 3, same3),
+    LAYER("layer4 512 to 2048", 512, 1, 7, 2048, 1, plain),
+    LAYER("layer4 2048 to 512", 2048, 1, 7, 512, 1, plain),
+    LAYER("layer4 shortcut", 1024, 2, 14, 2048, 1, strided),
+    {{0}, false},
+};
+
 const tn_op tn_op_conv3d = {
     .name = "conv3d",
     .role = {TN_ROLE_DATA, TN_ROLE_WEIGHT, TN_ROLE_WEIGHT},
@@ -346,6 +378,7 @@ const tn_op tn_op_conv3d = {
     .attr_size = sizeof(tn_conv3d_attr),
     .keep_in = 1u << X,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .pack = pack,

@@ -90,6 +90,12 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"128 clips", {{2, 128, 3}, {1, 128}}, NULL, false}, false},
+    {{"32 clips of 305 classes", {{2, 32, 305}, {1, 32}}, NULL, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_cross_entropy = {
     .name = "cross_entropy",
     .role = {TN_ROLE_DATA, TN_ROLE_LABEL, TN_ROLE_POSITIVE},
@@ -97,6 +103,7 @@ const tn_op tn_op_cross_entropy = {
     .outputs = 1,
     .keep_in = 1u << LOGITS | 1u << LABELS | 1u << WEIGHTS,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

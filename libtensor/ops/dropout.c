@@ -75,13 +75,19 @@ static void backward(tn_step *step)
 }
 
 static const tn_dropout_attr half = {0.5f, false}, tenth = {0.1f, false}, none = {0.0f, false},
-                             sequence = {0.4f, true};
+                             sequence = {0.4f, true}, half_sequence = {0.5f, true};
 static const tn_case cases[] = {
     {"half", {{2, 4, 23}}, &half, false},
     {"tenth of 5d", {{5, 2, 3, 2, 3, 5}}, &tenth, false},
     {"none", {{2, 3, 5}}, &none, false},
     {"one mask a sequence", {{3, 3, 5, 7}}, &sequence, false},
     {0},
+};
+
+static const tn_layer layers[] = {
+    {{"dense1 of 128 clips", {{3, 128, 498, 512}}, &half, false}, false},
+    {{"one mask a sequence, 128 clips", {{3, 128, 498, 512}}, &half_sequence, false}, false},
+    {{0}, false},
 };
 
 const tn_op tn_op_dropout = {
@@ -91,6 +97,7 @@ const tn_op tn_op_dropout = {
     .attr_size = sizeof(tn_dropout_attr),
     .identity_in_inference = true,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

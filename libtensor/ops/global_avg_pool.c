@@ -68,11 +68,17 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"behind layer4", {{5, 1, 2048, 1, 7, 7}}, NULL, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_global_avg_pool = {
     .name = "global_avg_pool",
     .role = {TN_ROLE_DATA},
     .outputs = 1,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

@@ -191,6 +191,16 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"dense1 of a clip", {{3, 1, 498, 34}, {2, 512, 34}, {1, 512}}, NULL, false}, true},
+    {{"dense2 of a clip", {{3, 1, 498, 512}, {2, 512, 512}, {1, 512}}, NULL, false}, false},
+    {{"dense1 of 128 clips", {{3, 128, 498, 34}, {2, 512, 34}, {1, 512}}, NULL, false}, true},
+    {{"dense2 of 128 clips", {{3, 128, 498, 512}, {2, 512, 512}, {1, 512}}, NULL, false}, false},
+    {{"305 classes of a clip", {{2, 1, 2048}, {2, 305, 2048}, {1, 305}}, NULL, false}, false},
+    {{"3 classes of 32 clips", {{2, 32, 2048}, {2, 3, 2048}, {1, 3}}, NULL, false}, true},
+    {{0}, false},
+};
+
 const tn_op tn_op_linear = {
     .name = "linear",
     .role = {TN_ROLE_DATA, TN_ROLE_WEIGHT, TN_ROLE_WEIGHT},
@@ -198,6 +208,7 @@ const tn_op tn_op_linear = {
     .outputs = 1,
     .keep_in = 1u << X,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .pack = pack,

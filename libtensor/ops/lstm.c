@@ -205,6 +205,12 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"clip", {{3, 1, 498, 512}, {1, 1}, WEIGHTS(512, 128), WEIGHTS(512, 128)}, NULL, false}, false},
+    {{"128 clips", {{3, 128, 498, 512}, {1, 128}, WEIGHTS(512, 128), WEIGHTS(512, 128)}, NULL, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_lstm = {
     .name = "lstm",
     .role = {TN_ROLE_DATA, TN_ROLE_LENGTH, TN_ROLE_WEIGHT, TN_ROLE_WEIGHT, TN_ROLE_WEIGHT, TN_ROLE_WEIGHT,
@@ -214,6 +220,7 @@ const tn_op tn_op_lstm = {
     .keep_in = 1u << LSTM_X | 1u << LSTM_LENGTHS,
     .keep_out = 1,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .pack = pack,

@@ -139,6 +139,7 @@ const tn_op tn_op_max_pool3d = {
     .outputs = 1,
     .attr_size = sizeof(tn_pool3d_attr),
     .cases = pool_cases,
+    .layers = pool_layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

@@ -50,3 +50,8 @@ const tn_case pool_cases[] = {
     {"gaps", {{5, 1, 4, 6, 5, 9}}, &gaps, false},
     {0},
 };
+
+const tn_layer pool_layers[] = {
+    {{"behind the stem", {{5, 1, 64, 16, 112, 112}}, &resnet, false}, false},
+    {{0}, false},
+};

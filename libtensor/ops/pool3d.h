@@ -19,7 +19,8 @@ static inline int64_t pool_pixel(const tn_tensor *x, int64_t n, int64_t t, int64
     return (((n * x->size[2] + t) * x->size[3] + h) * x->size[4] + w) * x->size[1];
 }
 
-/* Cases that both poolings are tested on. */
+/* What both poolings are tested and benchmarked on. */
 extern const tn_case pool_cases[];
+extern const tn_layer pool_layers[];
 
 #endif

@@ -49,12 +49,20 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"stem", {{5, 1, 64, 16, 112, 112}}, NULL, false}, false},
+    {{"layer1", {{5, 1, 256, 8, 56, 56}}, NULL, false}, false},
+    {{"dense2 of 128 clips", {{3, 128, 498, 512}}, NULL, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_relu = {
     .name = "relu",
     .role = {TN_ROLE_DATA},
     .outputs = 1,
     .keep_out = 1,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

@@ -50,7 +50,7 @@ static void backward(tn_step *step)
 }
 
 static const tn_slice_attr row = {0, 1, 2, 1}, columns = {1, 2, TN_ANY, 1}, width = {4, 0, TN_ANY, 2},
-                           odd = {1, 1, 8, 3};
+                           odd = {1, 1, 8, 3}, half = {2, 128, TN_ANY, 1};
 static const tn_case cases[] = {
     {"one row", {{2, 3, 4}}, &row, false},
     {"last columns", {{2, 3, 5}}, &columns, false},
@@ -59,12 +59,19 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"every second column of layer1", {{5, 1, 256, 8, 56, 56}}, &width, false}, false},
+    {{"half of 128 clips", {{3, 128, 498, 256}}, &half, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_slice = {
     .name = "slice",
     .role = {TN_ROLE_DATA},
     .outputs = 1,
     .attr_size = sizeof(tn_slice_attr),
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,

@@ -80,12 +80,19 @@ static const tn_case cases[] = {
     {0},
 };
 
+static const tn_layer layers[] = {
+    {{"305 classes", {{2, 1, 305}}, NULL, false}, false},
+    {{"128 clips", {{2, 128, 3}}, NULL, false}, false},
+    {{0}, false},
+};
+
 const tn_op tn_op_softmax = {
     .name = "softmax",
     .role = {TN_ROLE_DATA},
     .outputs = 1,
     .keep_out = 1,
     .cases = cases,
+    .layers = layers,
     .infer = infer,
     .prepare = prepare,
     .forward = forward,
