@@ -12,6 +12,10 @@ static const bench_work works[] = {
     {"audio", "the audio network on clips of sound", bench_audio},
     {"train-audio", "a step of the audio network's training", bench_train_audio},
     {"features", "the short-term features of sound", bench_features},
+    {"grid", "the grid search of the fusion", bench_grid},
+    {"svm", "one fit of its machine", bench_svm},
+    {"ops", "every op by itself", bench_ops},
+    {"gemm", "products of matrices", bench_gemm},
 };
 
 enum { WORKS = sizeof works / sizeof *works };
@@ -25,12 +29,27 @@ static const char about[] =
     "  audio        the audio network's answer for --batch (1) clips of --windows\n"
     "  train-audio  a step of its training on --batch (128) clips of --windows\n"
     "  features     the short-term features of --seconds of sound at --rate\n"
+    "  grid         the fusion's grid of 135 points in five folds on --rows of six scores\n"
+    "  svm          one fit on them: RBF, gamma 0.5, C 32\n"
+    "  ops          every op, or --op, on the layers of both networks: as in an answer (inference),\n"
+    "               forward and backward as in training; the sum of their medians\n"
+    "  gemm         the product of two square matrices of --size by libtensor and, in turns, by OpenBLAS\n"
+    "               (OPENBLAS_CORETYPE chooses its kernels), and the inner loop of two convolutions\n"
     "What a convolution leaves out (padding, Winograd) counts as done in its GFLOP/s.\n"
     "A share of the peak is that of what the core does in a loop of nothing but fused multiply-adds.";
 
+static bool is_op(const char *name)
+{
+    for (int i = 0; tn_op_name(i); i++)
+        if (strcmp(tn_op_name(i), name) == 0)
+            return true;
+    return false;
+}
+
 static int parse(int argc, char **argv, bench_options *o)
 {
-    *o = (bench_options){.runs = 5, .frames = 16, .windows = 498, .rate = 16000, .seconds = 5};
+    *o = (bench_options){
+        .runs = 5, .frames = 16, .windows = 498, .rate = 16000, .seconds = 5, .rows = 2661, .size = 2048};
     const cmd_option list[] = {
         cmd_int("runs", "N", "timed runs (5)", &o->runs, 1, 100000),
         cmd_int("batch", "N", "clips at a time", &o->batch, 1, 1 << 16),
@@ -38,6 +57,10 @@ static int parse(int argc, char **argv, bench_options *o)
         cmd_int("windows", "N", "windows of a clip (498, as 5 s have)", &o->windows, 1, 1 << 20),
         cmd_int("rate", "N", "of the sound in Hz (16000)", &o->rate, 8000, 192000),
         cmd_number("seconds", "S", "length of the sound (5)", &o->seconds, 0.1, 3600),
+        cmd_int("rows", "N", "clips that grid and svm learn from (2661)", &o->rows, 30, 1 << 20),
+        cmd_int("size", "N", "rows and columns of gemm's matrices (2048)", &o->size, 1, 16384),
+        cmd_text("op", "NAME", "measure this op alone", &o->op),
+        cmd_flag("small", "measure ops on the small cases that tests have", &o->small),
     };
     o->cmd = (cmd_line){
         .program = program,
@@ -51,6 +74,8 @@ static int parse(int argc, char **argv, bench_options *o)
     const int status = cmd_parse(&o->cmd, argc, argv);
     if (status == CMD_GO && o->cmd.operand_count < 1)
         return cli_usage(program, "which benchmark?");
+    if (status == CMD_GO && o->op && !is_op(o->op))
+        return cli_usage(program, "there is no op '%s'", o->op);
     return status;
 }
 
@@ -60,9 +85,10 @@ static int run(tn_ctx *ctx, void *arg)
     bench_result result = {0};
     for (int i = 0; i < WORKS; i++)
         if (strcmp(works[i].name, o->cmd.operand[0]) == 0) {
-            if (works[i].run(ctx, o, &result) != TN_OK)
-                return CLI_FAILED;
-            return bench_print(ctx, o, &result);
+            const tn_status status = works[i].run(ctx, o, &result);
+            const int exit_status = status == TN_OK ? bench_print(ctx, o, &result) : CLI_FAILED;
+            bench_result_free(ctx, &result);
+            return exit_status;
         }
     return cli_usage(program, "there is no benchmark '%s'", o->cmd.operand[0]);
 }

@@ -2,7 +2,6 @@
  * features of sound. */
 #include "apps/common/bench.h"
 #include "apps/common/bench_network.h"
-#include "apps/common/report.h"
 #include "data/data.h"
 #include "nn/nn.h"
 
@@ -50,14 +49,14 @@ static tn_status measure(tn_ctx *ctx, const bench_options *o, bool training, int
     bench_network n = {.rate = 1e-4};
     tn_status status = open_network(ctx, training, batch, o->windows, &n);
     if (status == TN_OK)
-        status = bench_time(ctx, o, training ? bench_network_train : bench_network_answer, &n, out);
+        status = bench_time(ctx, o, training ? bench_network_train : bench_network_answer, &n, &out->times);
     if (status == TN_OK) {
         /* Backward does about twice the products of forward. */
         out->flops = tn_plan_get_info(n.plan).flops * (training ? 3 : 1);
         snprintf(out->work, sizeof out->work, "%s of %d x %d windows",
                  training ? "training steps" : "the audio network's answers", batch, o->windows);
         if (o->cmd.profile)
-            report_profile("audio network", n.plan);
+            status = bench_network_profile("audio network", &n);
     }
     bench_network_close(&n);
     return status;
@@ -110,7 +109,7 @@ tn_status bench_features(tn_ctx *ctx, const bench_options *o, bench_result *out)
     sound s = {.ctx = ctx};
     tn_status status = make_sound(ctx, o, &s);
     if (status == TN_OK)
-        status = bench_time(ctx, o, extract, &s, out);
+        status = bench_time(ctx, o, extract, &s, &out->times);
     if (status == TN_OK)
         snprintf(out->work, sizeof out->work, "%d features of %g s of sound at %d Hz, %zu windows",
                  s.features.width, o->seconds, o->rate, s.features.windows);

@@ -21,4 +21,8 @@ void bench_network_close(bench_network *n);
 tn_status bench_network_answer(void *arg);
 tn_status bench_network_train(void *arg);
 
+/* Prints on stderr where the time of its runs went, layer by layer, and for training that of backward too.
+ * TN_NOMEM. */
+tn_status bench_network_profile(const char *title, const bench_network *n);
+
 #endif

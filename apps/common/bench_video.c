@@ -2,7 +2,6 @@
  * head's training on features. */
 #include "apps/common/bench.h"
 #include "apps/common/bench_network.h"
-#include "apps/common/report.h"
 #include "nn/nn.h"
 
 #include <stdio.h>
@@ -40,13 +39,13 @@ tn_status bench_video(tn_ctx *ctx, const bench_options *o, bench_result *out)
     bench_network n = {.rate = 1e-5};
     tn_status status = open_network(ctx, false, batch, o->frames, &n);
     if (status == TN_OK)
-        status = bench_time(ctx, o, bench_network_answer, &n, out);
+        status = bench_time(ctx, o, bench_network_answer, &n, &out->times);
     if (status == TN_OK) {
         out->flops = tn_plan_get_info(n.plan).flops;
         snprintf(out->work, sizeof out->work, "the video network's answers of %d x %d frames of %d x %d",
                  batch, o->frames, SIZE, SIZE);
         if (o->cmd.profile)
-            report_profile("video network", n.plan);
+            status = bench_network_profile("video network", &n);
     }
     bench_network_close(&n);
     return status;
@@ -54,26 +53,13 @@ tn_status bench_video(tn_ctx *ctx, const bench_options *o, bench_result *out)
 
 /* ---- a step of training all of it ------------------------------------------------------------------ */
 
-static tn_status print_layers(tn_ctx *ctx, const tn_plan *plan)
-{
-    const int count = tn_plan_get_info(plan).steps;
-    tn_step_info *step = tn_alloc(ctx, (size_t)count, sizeof *step);
-    if (!step)
-        return TN_NOMEM;
-    for (int i = 0; i < count; i++)
-        step[i] = tn_plan_step(plan, i);
-    report_training("video network", step, count);
-    tn_free(ctx, step);
-    return TN_OK;
-}
-
 tn_status bench_fine_tune(tn_ctx *ctx, const bench_options *o, bench_result *out)
 {
     const int batch = o->batch ? o->batch : TRAIN_BATCH;
     bench_network n = {.rate = 1e-5};
     tn_status status = open_network(ctx, true, batch, o->frames, &n);
     if (status == TN_OK)
-        status = bench_time(ctx, o, bench_network_train, &n, out);
+        status = bench_time(ctx, o, bench_network_train, &n, &out->times);
     if (status == TN_OK) {
         /* Backward has two products for each of forward's; nobody asks for the clip's gradient. */
         out->flops = tn_plan_get_info(n.plan).flops * 3 - tn_plan_step(n.plan, 0).flops;
@@ -81,7 +67,7 @@ tn_status bench_fine_tune(tn_ctx *ctx, const bench_options *o, bench_result *out
                  "training steps of the video network on %d x %d frames of %d x %d", batch, o->frames, SIZE,
                  SIZE);
         if (o->cmd.profile)
-            status = print_layers(ctx, n.plan);
+            status = bench_network_profile("video network", &n);
     }
     bench_network_close(&n);
     return status;
@@ -155,7 +141,7 @@ tn_status bench_train_head(tn_ctx *ctx, const bench_options *o, bench_result *ou
     tn_fill_uniform(h.features, CLIPS * width, 1, tn_hash("features"), 0, 1);
     for (int i = 0; i < CLIPS; i++)
         h.label[i] = i % TRAIN_CLASSES;
-    const tn_status status = bench_time(ctx, o, train_head, &h, out);
+    const tn_status status = bench_time(ctx, o, train_head, &h, &out->times);
     /* Products forward and for the weights' gradient. */
     out->flops = 2.0 * 2.0 * EPOCHS * CLIPS * TRAIN_CLASSES * (double)width;
     snprintf(out->work, sizeof out->work, "%d epochs of the video network's head on %d clips, batches of %d",
