@@ -64,6 +64,7 @@ QUIET := $(if $(V),,@)
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 $(BUILD)/libtensor/kernels/avx2.o:   ISA_CFLAGS := $(if $(filter x86_64,$(ARCH)),-mavx2 -mfma)
 $(BUILD)/libtensor/kernels/avx512.o: ISA_CFLAGS := $(if $(filter x86_64,$(ARCH)),-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma)
+$(BUILD)/libtensor/kernels/avx512_bf16.o: ISA_CFLAGS := $(if $(filter x86_64,$(ARCH)),-mavx512f -mavx512vl -mavx512dq -mavx512bw -mavx512bf16 -mfma)
 # These take square roots of sums of squares; without errno that is an instruction.
 $(BUILD)/data/lanes_generic.o: ISA_CFLAGS := -fno-math-errno
 $(BUILD)/data/lanes_avx2.o:    ISA_CFLAGS := -fno-math-errno $(if $(filter x86_64,$(ARCH)),-mavx2)

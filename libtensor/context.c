@@ -60,6 +60,7 @@ tn_status tn_ctx_create(const tn_options *options, tn_ctx **out)
     memset(ctx, 0, sizeof *ctx);
     ctx->allocator = *allocator;
     ctx->kernels = kernels;
+    ctx->bf16 = tn_bf16_kernels_find(kernels);
     ctx->threads = o->threads ? o->threads : usable_cores();
     if (ctx->threads > 1) {
         tn_status status = tn_pool_create(ctx, ctx->threads, &ctx->pool);
@@ -91,15 +92,24 @@ const char *tn_isa(const tn_ctx *ctx)
     return ctx->kernels->name;
 }
 
-double tn_core_peak(const tn_ctx *ctx)
+bool tn_has_precision(const tn_ctx *ctx, tn_precision precision)
 {
+    return precision == TN_FP32 || ctx->bf16;
+}
+
+double tn_core_peak(const tn_ctx *ctx, tn_precision precision)
+{
+    if (!tn_has_precision(ctx, precision))
+        return 0;
+    double (*multiply_add)(int64_t, float *) =
+        precision == TN_BF16 ? ctx->bf16->multiply_add : ctx->kernels->multiply_add;
     enum { TRIES = 10, ROUNDS = 1 << 16 };
     double best = 0;
     float sink = 1;
     for (int i = 0; i < TRIES; i++) {
         struct timespec from, to;
         clock_gettime(CLOCK_MONOTONIC, &from);
-        const double flops = ctx->kernels->multiply_add(ROUNDS, &sink);
+        const double flops = multiply_add(ROUNDS, &sink);
         clock_gettime(CLOCK_MONOTONIC, &to);
         const double seconds = (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec);
         best = flops / seconds > best ? flops / seconds : best;

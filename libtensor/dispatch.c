@@ -40,6 +40,17 @@ static bool has_avx512(void)
         return false;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & need) == need;
 }
+
+extern const tn_bf16_kernels tn_bf16_kernels_avx512;
+
+/* AVX512_BF16: bit 5 of EAX of leaf 7, subleaf 1, which leaf 7 must say is there. */
+static bool has_avx512_bf16(void)
+{
+    unsigned a, b, c, d;
+    if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1)
+        return false;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+}
 #elif defined(__aarch64__)
 extern const tn_kernels tn_kernels_neon;
 #endif
@@ -78,5 +89,15 @@ const char *tn_isa_list(int i)
     for (int level = 0; level < LEVELS; level++)
         if (levels[level].usable() && i-- == 0)
             return levels[level].kernels->name;
+    return NULL;
+}
+
+const tn_bf16_kernels *tn_bf16_kernels_find(const tn_kernels *kernels)
+{
+#if defined(__x86_64__)
+    if (kernels == &tn_kernels_avx512 && has_avx512_bf16())
+        return &tn_bf16_kernels_avx512;
+#endif
+    (void)kernels;
     return NULL;
 }

@@ -17,6 +17,24 @@ void tn_pack_b(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, 
     }
 }
 
+static uint32_t pair(float first, float second)
+{
+    return (uint32_t)tn_to_bf16(first) | (uint32_t)tn_to_bf16(second) << 16;
+}
+
+void tn_pack_pairs(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
+                   const float *scale, float *out)
+{
+    const int nr = kernels->nr;
+    for (int64_t j0 = 0; j0 < n; j0 += nr)
+        for (int64_t p = 0; p < k; p += 2, out += nr)
+            for (int64_t j = 0; j < nr; j++) {
+                const float *from = b + p * row + (j0 + j) * col, s = scale && j0 + j < n ? scale[j0 + j] : 1;
+                const uint32_t word = j0 + j < n ? pair(from[0] * s, from[row] * s) : 0;
+                memcpy(out + j, &word, sizeof word);
+            }
+}
+
 /* At some 200 operations a nanosecond; generic kernels take longer, and then a thread more would have been
  * woken. */
 static double product_nanoseconds(int64_t m, int64_t n, int64_t k)

@@ -6,19 +6,22 @@
 #include "libtensor/tensor.h"
 
 #include <pthread.h>
+#include <string.h>
 
 /* ---- context --------------------------------------------------------------------------------------- */
 
 typedef struct tn_kernels tn_kernels;
+typedef struct tn_bf16_kernels tn_bf16_kernels;
 typedef struct tn_pool tn_pool;
 
 struct tn_ctx {
-    tn_allocator allocator;    /* where memory comes from */
-    const tn_kernels *kernels; /* of the chosen instruction set */
-    tn_pool *pool;             /* NULL with one thread */
-    int threads;               /* callers of a parallel task, the calling thread included */
-    tn_status status;          /* of the first error */
-    char message[512];         /* of the first error */
+    tn_allocator allocator;      /* where memory comes from */
+    const tn_kernels *kernels;   /* of the chosen instruction set */
+    const tn_bf16_kernels *bf16; /* beside them, or NULL */
+    tn_pool *pool;               /* NULL with one thread */
+    int threads;                 /* callers of a parallel task, the calling thread included */
+    tn_status status;            /* of the first error */
+    char message[512];           /* of the first error */
 };
 
 /* Workers for tn_parallel(): threads - 1 of them. */
@@ -28,6 +31,30 @@ void tn_pool_run(tn_pool *pool, int64_t tasks, tn_task_fn fn, void *arg);
 
 /* Kernels of the named instruction set, or the best one for NULL; NULL where there is none. */
 const tn_kernels *tn_kernels_find(const char *isa);
+
+/* ---- bfloat16 ------------------------------------------------------------------------------------- */
+
+/* The upper half of a float. May alias, because pairs of them are moved and multiplied as words of 32 bits.
+ */
+typedef uint16_t __attribute__((may_alias)) tn_bf16;
+
+/* To the nearest, ties to even; not-a-numbers stay such. */
+static inline tn_bf16 tn_to_bf16(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (tn_bf16)(bits >> 16 | 0x40u);
+    return (tn_bf16)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static inline float tn_from_bf16(tn_bf16 half)
+{
+    const uint32_t bits = (uint32_t)half << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
 
 /* ---- nodes of a graph ------------------------------------------------------------------------------ */
 
@@ -139,6 +166,11 @@ struct tn_op {
      * NULL. */
     void (*backward)(tn_step *step);
 
+    /* In a plan of bfloat16: whether input 0 may be that (NULL: never), and then output 0, whose precision is
+     * decided after the inputs'. An op that has takes_bf16 and takes in an addition also adds bfloat16. */
+    bool (*takes_bf16)(const tn_step *step);
+    bool (*gives_bf16)(const tn_step *step);
+
     /* Whether this step can compute `next`, which reads this step's output 0 as its input `slot`, in its own
      * epilogue; sets step->epilogue (NULL: takes nothing). In training, backward then gets the gradient of
      * what the last of them gives, and reads that output too. */
@@ -181,7 +213,8 @@ struct tn_step {
     tn_epilogue epilogue;       /* nothing where the op has no absorb() */
 
     double flops;                /* forward; a multiply-add counts 2 */
-    double error;                /* how far forward may be off, relative to the largest value; 0: 1e-5 */
+    double error;                /* how far forward may be off, relative to the largest value and before that
+                                  * is stored; 0: 1e-5 */
     size_t packed_bytes;         /* weights in kernel order */
     size_t saved_bytes;          /* from forward to backward */
     size_t scratch_bytes;        /* while it runs, forward or backward */
@@ -218,6 +251,17 @@ tn_shape_text tn_shape(const tn_tensor *t);
 
 /* Whether there are at most 2^40 elements (4 TB), so that products of a few sizes cannot overflow. */
 bool tn_size_fits(int rank, const int64_t *size);
+
+static inline size_t tn_element_bytes(const tn_tensor *t)
+{
+    return t->precision == TN_BF16 ? sizeof(tn_bf16) : sizeof(float);
+}
+
+/* The i-th element in memory. */
+static inline void *tn_at(const tn_tensor *t, int64_t i)
+{
+    return (char *)t->data + i * (int64_t)tn_element_bytes(t);
+}
 
 static inline bool tn_same_size(const tn_tensor *a, const tn_tensor *b)
 {
@@ -296,7 +340,12 @@ enum { TN_MAX_TAPS = 512 };
 
 /* C = sum_i A_i B_i, then + bias, + residual, ReLU. A_i is m x k with rows lda apart (rows may overlap), B_i
  * is k x nr, packed: element (p, j) at b[i][p * nr + j], columns past n zero. Each element of C is summed in
- * the order of i and p, whatever m and n are, so that its bits do not depend on the tile it lies in. */
+ * the order of i and p, whatever m and n are, so that its bits do not depend on the tile it lies in.
+ *
+ * With `pairs` A and B hold pairs of bfloat16: wherever this counts or points to a float of theirs, there are
+ * two, neighbours along k. Products are exact and sums rounded to floats; what is too small for a normal
+ * float counts as 0. This and bfloat16 in C or the residual are for the kernels of tn_bf16_kernels only,
+ * which do not take `flipped`. */
 typedef struct tn_brgemm {
     int64_t m;
     int n; /* at most the kernels' nr */
@@ -312,6 +361,8 @@ typedef struct tn_brgemm {
     const float *residual; /* m x n, or NULL; may be c itself */
     int64_t ldr;
     bool relu;
+    bool pairs;                 /* A and B hold pairs of bfloat16 */
+    bool c_bf16, residual_bf16; /* C, the residual holds bfloat16 */
 } tn_brgemm;
 
 /* Which elements of a sample dropout keeps: see ops/dropout.c. */
@@ -329,10 +380,11 @@ typedef struct tn_winograd {
     int n;           /* columns, at most the kernels' nr */
     const float *in; /* element (i, j) of M at in[(i * (m + 2) + j) * plane], nr columns, those past n zero */
     int64_t plane;
-    const float *bias;            /* n, or NULL */
-    float *const *pixel;          /* m x m results; NULL where the tile juts out */
-    const float *const *residual; /* m x m, or NULL */
+    const float *bias;           /* n, or NULL */
+    void *const *pixel;          /* m x m results; NULL where the tile juts out */
+    const void *const *residual; /* m x m, or NULL */
     bool relu;
+    bool out_bf16, residual_bf16; /* as in tn_brgemm */
 } tn_winograd;
 
 /* That of a dropout node for row `sample` of a step's inputs. */
@@ -347,12 +399,13 @@ typedef struct tn_mix {
     int terms; /* planes that go in: 7, 10 or 11 */
     const float *matrix;
     const float *const *in;
-    float *const *out;
+    void *const *out;
     int64_t m, n;
-    int64_t ld_in, ld_out;        /* floats from row to row */
-    const float *bias;            /* n, or NULL */
-    const float *const *residual; /* one for each plane, rows ld_out apart; or NULL */
+    int64_t ld_in, ld_out;       /* elements from row to row */
+    const float *bias;           /* n, or NULL */
+    const void *const *residual; /* one for each plane, rows ld_out apart; or NULL */
     bool relu;
+    bool out_bf16, residual_bf16; /* as in tn_brgemm */
 } tn_mix;
 
 /* What Adam's update of one step is made of. */
@@ -384,7 +437,7 @@ struct tn_kernels {
 
     /* The beginning of a tile: V = B^T D B over `channels` channels of the pixels D, (m + 2) x (m + 2);
      * element (i, j) goes to out[(i * (m + 2) + j) * plane]. */
-    void (*winograd_in)(int m, int64_t channels, const float *const *pixel, float *out, int64_t plane);
+    void (*winograd_in)(int m, int64_t channels, const void *const *pixel, void *out, int64_t plane);
     void (*winograd_out)(const tn_winograd *w);
 
     void (*mix)(const tn_mix *mix);
@@ -420,11 +473,33 @@ struct tn_kernels {
     double (*multiply_add)(int64_t rounds, float *sink);
 };
 
+/* What computes with bfloat16 beside an instruction set's kernels, whose nr and mr are these kernels', too.
+ * Differences: brgemm takes `pairs`, and like winograd_out and mix gives and adds bfloat16; winograd_in goes
+ * from bfloat16 to bfloat16, `plane` counting those. */
+struct tn_bf16_kernels {
+    void (*brgemm)(const tn_brgemm *g);
+    void (*winograd_in)(int m, int64_t channels, const void *const *pixel, void *out, int64_t plane);
+    void (*winograd_out)(const tn_winograd *w);
+    void (*mix)(const tn_mix *mix);
+
+    /* best = the larger of x and best, or what is not a number, element by element. */
+    void (*larger)(int64_t n, const tn_bf16 *x, tn_bf16 *best);
+
+    double (*multiply_add)(int64_t rounds, float *sink); /* as in tn_kernels, products of pairs */
+};
+
+/* Those beside `kernels` on this machine; NULL where there are none. */
+const tn_bf16_kernels *tn_bf16_kernels_find(const tn_kernels *kernels);
+
 /* Packs a k x n matrix with element (p, j) at b[p * row + j * col] into panels of nr columns: panel q begins
  * at out
  * + q * k * nr. `scale`, where not NULL, multiplies column j. */
 void tn_pack_b(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
                const float *scale, float *out);
+
+/* The same in pairs of bfloat16, k / 2 of them; k is even. */
+void tn_pack_pairs(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
+                   const float *scale, float *out);
 static inline size_t tn_packed_floats(const tn_kernels *kernels, int64_t k, int64_t n)
 {
     return (size_t)(tn_ceil_div(n, kernels->nr) * kernels->nr * k);

@@ -26,12 +26,27 @@ static void clear_inputs(tn_plan *plan)
             memset(plan->slab + plan->buffers[i].offset, 0, plan->buffers[i].bytes);
 }
 
+static tn_status check_precision(const tn_plan *plan)
+{
+    if (plan->precision == TN_FP32)
+        return TN_OK;
+    if (plan->training)
+        return tn_fail(plan->ctx, TN_UNSUPPORTED,
+                       "bfloat16 is for inference: a training plan computes in fp32");
+    if (!tn_has_precision(plan->ctx, plan->precision))
+        return tn_fail(plan->ctx, TN_UNSUPPORTED,
+                       "bfloat16 needs AVX512_BF16, which the instruction set %s %s", tn_isa(plan->ctx),
+                       strcmp(tn_isa(plan->ctx), "avx512") == 0 ? "has not on this machine" : "has not");
+    return TN_OK;
+}
+
 static tn_status make(tn_plan *plan, const tn_input_shape *shapes, int shape_count)
 {
     tn_graph *graph = plan->graph;
     TN_TRY(tn_graph_check(graph));
     if (plan->training && (!plan->loss || plan->loss->graph != graph || !plan->loss->output))
         return tn_fail(plan->ctx, TN_RANGE, "a training plan needs an output of the graph as its loss");
+    TN_TRY(check_precision(plan));
     plan->values = tn_zalloc(plan->ctx, graph->var_count, sizeof *plan->values);
     if (!plan->values)
         return TN_NOMEM;
@@ -62,6 +77,7 @@ tn_status tn_plan_create(tn_graph *graph, const tn_plan_options *options, const 
     plan->ctx = graph->ctx;
     plan->training = options->mode == TN_TRAINING;
     plan->debug = options->debug;
+    plan->precision = options->precision;
     plan->loss = plan->training ? options->loss : NULL;
     plan->packed_hook = options->packed;
     plan->packed_arg = options->packed_arg;
@@ -235,11 +251,11 @@ void tn_plan_seed(tn_plan *plan, uint64_t seed, uint64_t run, uint64_t first_sam
     }
 }
 
+/* All bits set are not a number, as a float, as a double and as bfloat16. */
 static void fill_nan(void *memory, size_t bytes)
 {
-    float *f = memory;
-    for (size_t i = 0; memory && i < bytes / sizeof *f; i++)
-        f[i] = NAN;
+    if (memory)
+        memset(memory, 0xff, bytes);
 }
 
 static void fill_tensor(const tn_tensor *t)
@@ -321,7 +337,7 @@ static bool is_finite(const tn_tensor *t)
 {
     const int64_t n = tn_numel(t);
     for (int64_t i = 0; t->data && i < n; i++)
-        if (!isfinite(t->data[i]))
+        if (!isfinite(t->precision == TN_BF16 ? tn_from_bf16(*(tn_bf16 *)tn_at(t, i)) : t->data[i]))
             return false;
     return true;
 }

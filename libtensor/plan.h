@@ -46,6 +46,7 @@ struct tn_plan {
     tn_ctx *ctx;                 /* the graph's */
     bool training;               /* mode */
     bool debug;                  /* NaN before, canaries around */
+    tn_precision precision;      /* of weights and of what lies between steps that can */
     tn_var *loss;                /* training: what is differentiated */
     void (*packed_hook)(void *); /* tn_plan_options.packed */
     void *packed_arg;            /* its argument */
@@ -93,7 +94,7 @@ static inline bool plan_differentiable(tn_role role)
 /* Bytes of a tensor's elements. */
 static inline size_t plan_bytes(const tn_tensor *t)
 {
-    return (size_t)tn_numel(t) * sizeof(float);
+    return (size_t)tn_numel(t) * tn_element_bytes(t);
 }
 
 #endif

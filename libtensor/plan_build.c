@@ -273,6 +273,39 @@ static tn_status fuse(tn_plan *plan)
     return TN_OK;
 }
 
+/* ---- precision ------------------------------------------------------------------------------------- */
+
+/* Whether everything that reads `var` takes bfloat16. */
+static bool readers_take_bf16(const tn_plan *plan, const tn_var *var)
+{
+    for (int s = 0; s < plan->step_count; s++) {
+        const tn_step *step = &plan->steps[s]->step;
+        for (int i = 0; i < TN_MAX_IN; i++)
+            if (plan->steps[s]->in[i] == var &&
+                (i > 0 || !step->node->op->takes_bf16 || !step->node->op->takes_bf16(step)))
+                return false;
+        if (step->epilogue.residual_var == var && !step->node->op->takes_bf16)
+            return false;
+    }
+    return true;
+}
+
+/* What one step gives and others take becomes bfloat16, in order, so that a step's input is decided when its
+ * output is. */
+static void choose_precision(tn_plan *plan)
+{
+    for (int s = 0; s < plan->step_count; s++) {
+        plan_step *p = plan->steps[s];
+        tn_step *step = &p->step;
+        for (int i = 0; i < TN_MAX_IN; i++)
+            if (p->in[i])
+                step->in[i].precision = plan_at(plan, p->in[i])->value.precision;
+        if (step->node->op->gives_bf16 && step->node->op->gives_bf16(step) && !is_output(plan, p->out[0]) &&
+            readers_take_bf16(plan, p->out[0]))
+            step->out[0].precision = plan_at(plan, p->out[0])->value.precision = TN_BF16;
+    }
+}
+
 /* ---- gradients ------------------------------------------------------------------------------------- */
 
 static void mark_gradients(tn_plan *plan)
@@ -315,6 +348,8 @@ tn_status plan_build(tn_plan *plan, const tn_input_shape *shapes, int shape_coun
     TN_TRY(fuse(plan));
     if (plan->training)
         mark_gradients(plan);
+    if (plan->precision == TN_BF16)
+        choose_precision(plan);
     for (int s = 0; s < plan->step_count; s++)
         TN_TRY(plan->steps[s]->step.node->op->prepare(&plan->steps[s]->step));
     return TN_OK;

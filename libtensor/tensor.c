@@ -81,7 +81,7 @@ static void copy_axis(const copy_axes *axes, int axis, float *to, const float *f
 
 void tn_copy(const tn_tensor *dst, const tn_tensor *src)
 {
-    assert(tn_same_size(dst, src));
+    assert(tn_same_size(dst, src) && dst->precision == TN_FP32 && src->precision == TN_FP32);
     const copy_axes axes = order_axes(dst, src);
     if (tn_numel(dst) > 0)
         copy_axis(&axes, 0, dst->data, src->data);

@@ -82,9 +82,16 @@ const char *tn_isa(const tn_ctx *ctx);
 /* The i-th instruction set that this build and this machine have, worst first; NULL past the last. */
 const char *tn_isa_list(int i);
 
+/* What numbers are stored as. bfloat16 is the upper half of a float: 8 bits of precision, the same range. */
+typedef enum tn_precision { TN_FP32, TN_BF16 } tn_precision;
+
+/* Whether the context's instruction set computes with it: bfloat16 needs AVX512_BF16 beside "avx512". */
+bool tn_has_precision(const tn_ctx *ctx, tn_precision precision);
+
 /* What one core does at most: floating-point operations a second of a loop of fused multiply-adds in
- * registers, measured on the spot (some 30 ms), with the context's instruction set. */
-double tn_core_peak(const tn_ctx *ctx);
+ * registers (of bfloat16: with sums in floats), measured on the spot (some 30 ms), with the context's
+ * instruction set; 0 where that has no such precision. */
+double tn_core_peak(const tn_ctx *ctx, tn_precision precision);
 
 /* Records a message unless one is already there (the first mistake is the one to report) and returns
  * `status`. A context's errors belong to one thread at a time. */
@@ -144,6 +151,7 @@ typedef struct tn_tensor {
     int rank;                    /* 0 to TN_MAX_RANK */
     int64_t size[TN_MAX_RANK];   /* in logical order */
     int64_t stride[TN_MAX_RANK]; /* in elements */
+    tn_precision precision;      /* of the elements: TN_FP32 wherever callers see data */
 } tn_tensor;
 
 /* A row-major view of `data`. */
@@ -309,6 +317,7 @@ typedef struct tn_plan_options {
     tn_mode mode;
     tn_var
         *loss; /* TN_TRAINING: an output to differentiate; its gradient is preset to 1 and may be rewritten */
+    tn_precision precision; /* TN_BF16 in inference plans only; see tn_plan_create() */
     bool debug; /* fills buffers with NaN before each run and guards their ends; see tn_plan_check() */
     void (*packed)(void *arg); /* NULL, or called whenever a step has packed its weights: what was bound to
                                 * them may leave memory until the next tn_plan_refresh() */
@@ -317,7 +326,14 @@ typedef struct tn_plan_options {
 
 /* Makes a plan. An output that needs an input which is not in `shapes` is left out (the loss, in an inference
  * plan without labels), but one must remain; every parameter that is needed must have values. Fails with
- * TN_SHAPE, TN_RANGE, TN_UNSUPPORTED, TN_NOMEM or what the poisoned graph recorded. */
+ * TN_SHAPE, TN_RANGE, TN_UNSUPPORTED, TN_NOMEM or what the poisoned graph recorded.
+ *
+ * With TN_BF16 convolutions multiply bfloat16 and add up in floats, and what they and max pools give to each
+ * other and to the global mean is stored as bfloat16. Before the products of 3 x 3 convolutions weights and
+ * pixels may be summed in floats and rounded again (Winograd's F(2x2, 3x3)), which is off by at most 2^-7 of
+ * the result's largest value; else products are exact. Everything else is as with TN_FP32: inputs and outputs
+ * of the graph, linear layers, and all of a convolution whose input is one of the graph or has an odd number
+ * of channels. Fails with TN_UNSUPPORTED in a training plan and where tn_has_precision() says no. */
 tn_status tn_plan_create(tn_graph *graph, const tn_plan_options *options, const tn_input_shape *shapes,
                          int shape_count, tn_plan **out);
 void tn_plan_destroy(tn_plan *plan);

@@ -164,7 +164,8 @@ static void print_rows(const bench_result *r, double peak)
 int bench_print(const tn_ctx *ctx, const bench_options *o, const bench_result *r)
 {
     const bench_times *t = &r->times;
-    const double core = tn_core_peak(ctx), peak = core * tn_threads(ctx), rate = r->flops / t->seconds;
+    const double core = tn_core_peak(ctx, TN_FP32), peak = core * tn_threads(ctx),
+                 rate = r->flops / t->seconds;
     if (o->cmd.json)
         return print_json(ctx, o, r, rate, peak);
     printf("%s: %s, %d thread%s, %s\n", o->cmd.operand[0], r->work, tn_threads(ctx),

@@ -26,6 +26,9 @@ conv_geometry conv_get_geometry(const tn_step *step)
 {
     const tn_tensor *x = &step->in[X], *w = &step->in[WEIGHT];
     conv_geometry g = {.n = x->size[0], .c = x->size[1], .o = w->size[0]};
+    g.pairs = x->precision == TN_BF16;
+    if (g.pairs)
+        g.c /= 2;
     const tn_conv3d_attr *attr = step->node->attr;
     for (int i = 0; i < 3; i++) {
         g.in[i] = x->size[2 + i];
@@ -87,8 +90,10 @@ static tn_status prepare(tn_step *step)
     const conv_geometry g = conv_get_geometry(step);
     const conv_way *way = conv_way_of(step, &g);
     const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
-    step->flops = 2.0 * (double)pixels * (double)g.o * (double)g.c * (double)g.volume;
+    step->flops = 2.0 * (double)pixels * (double)g.o * (double)conv_channels(&g) * (double)g.volume;
     step->error = way->error;
+    if (g.pairs && way->bf16_error > 0)
+        step->error = way->bf16_error;
     step->packed_bytes = (way->packed_floats(step->ctx->kernels, &g) + 2 * (size_t)g.o) * sizeof(float);
     step->thread_scratch_bytes = way->thread_bytes(step->ctx->kernels, &g);
     if (step->training)
@@ -99,6 +104,32 @@ static tn_status prepare(tn_step *step)
 float *conv_shift(const tn_step *step, const conv_geometry *g)
 {
     return (float *)step->packed + conv_way_of(step, g)->packed_floats(step->ctx->kernels, g);
+}
+
+void conv_multiply(const tn_step *step, const conv_geometry *g, tn_brgemm *product, int64_t pixel, int64_t o)
+{
+    const tn_ctx *ctx = step->ctx;
+    const int64_t at = pixel * g->o + o;
+    product->n = (int)tn_min(ctx->kernels->nr, g->o - o);
+    product->c = tn_at(&step->out[0], at);
+    product->bias = conv_shift(step, g) + o;
+    product->residual = step->epilogue.add ? tn_at(&step->epilogue.residual, at) : NULL;
+    if (product->pairs || product->c_bf16 || product->residual_bf16)
+        ctx->bf16->brgemm(product);
+    else
+        ctx->kernels->brgemm(product);
+}
+
+/* A pair must not lie across two pixels. */
+static bool takes_bf16(const tn_step *step)
+{
+    return step->in[X].size[1] % 2 == 0;
+}
+
+static bool gives_bf16(const tn_step *step)
+{
+    (void)step;
+    return true;
 }
 
 static void pack(tn_step *step)
@@ -131,12 +162,13 @@ static void pack_panel(void *arg, int64_t panel, int thread)
     const pack_job *job = arg;
     const conv_geometry *g = job->g;
     const int nr = job->kernels->nr;
-    const int64_t o = panel * nr, columns = tn_min(nr, g->o - o);
+    const int64_t o = panel * nr, columns = tn_min(nr, g->o - o), channels = conv_channels(g);
     float *out = job->out + panel * conv_used_taps(g) * g->k[2] * g->c * nr;
     const int64_t frame = g->k[1] * g->k[2];
     for (int64_t k = g->kt_begin * frame; k < g->kt_end * frame; k++, out += g->c * nr)
-        tn_pack_b(job->kernels, g->c, columns, job->weight + o * g->c * g->volume + k, g->volume,
-                  g->c * g->volume, job->scale + o, out);
+        (g->pairs ? tn_pack_pairs : tn_pack_b)(job->kernels, channels, columns,
+                                               job->weight + o * channels * g->volume + k, g->volume,
+                                               channels * g->volume, job->scale + o, out);
 }
 
 size_t conv_direct_floats(const tn_kernels *kernels, const conv_geometry *g)
@@ -216,8 +248,7 @@ static void forward_task(void *arg, int64_t task, int thread)
     const forward_job *job = arg;
     const conv_geometry *g = &job->g;
     const tn_step *step = job->step;
-    const tn_kernels *kernels = step->ctx->kernels;
-    const int nr = kernels->nr;
+    const int nr = step->ctx->kernels->nr;
     const int64_t group = task % job->panel_groups, block = task / job->panel_groups % job->blocks;
     const int64_t plane = task / job->panel_groups / job->blocks, n = plane / g->out[0],
                   ot = plane % g->out[0];
@@ -235,9 +266,12 @@ static void forward_task(void *arg, int64_t task, int thread)
     const float *a[TN_MAX_TAPS], *b[TN_MAX_TAPS];
     int64_t tap[TN_MAX_TAPS];
     const int64_t k = g->k[2] * g->c;
-    tn_brgemm product = {
-        .m = g->out[2], .k = k, .a = a, .b = b, .lda = g->s[2] * g->c, .ldc = g->o, .ldr = g->o};
-    product.relu = step->epilogue.relu;
+    tn_brgemm product = conv_product(step, g);
+    product.m = g->out[2];
+    product.k = k;
+    product.a = a;
+    product.b = b;
+    product.lda = g->s[2] * g->c;
     for (int64_t row = 0; row < rows; row++) {
         product.batch = list_taps(g, &window, row, a, tap);
         const int64_t pixel = (plane * g->out[1] + oh0 + row) * g->out[2];
@@ -246,12 +280,7 @@ static void forward_task(void *arg, int64_t task, int thread)
             const float *weights = (const float *)step->packed + panel * conv_used_taps(g) * k * nr;
             for (int i = 0; i < product.batch; i++)
                 b[i] = weights + tap[i] * k * nr;
-            const int64_t o = panel * nr, at = pixel * g->o + o;
-            product.n = (int)tn_min(nr, g->o - o);
-            product.c = step->out[0].data + at;
-            product.bias = conv_shift(step, g) + o;
-            product.residual = step->epilogue.add ? step->epilogue.residual.data + at : NULL;
-            kernels->brgemm(&product);
+            conv_multiply(step, g, &product, pixel, panel * nr);
         }
     }
 }
@@ -290,8 +319,8 @@ static void rows_forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, tasks * job.panel_groups, forward_task, &job);
 }
 
-static const conv_way along_rows = {rows_fit,         conv_direct_floats, rows_bytes,
-                                    conv_direct_pack, rows_forward,       0};
+static const conv_way along_rows = {
+    rows_fit, conv_direct_floats, rows_bytes, conv_direct_pack, rows_forward, 0, 0};
 
 /* ---- op -------------------------------------------------------------------------------------------- */
 
@@ -384,6 +413,8 @@ const tn_op tn_op_conv3d = {
     .pack = pack,
     .forward = forward,
     .backward = conv_backward,
+    .takes_bf16 = takes_bf16,
+    .gives_bf16 = gives_bf16,
     .absorb = tn_absorb_epilogue,
 };
 

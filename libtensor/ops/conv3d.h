@@ -5,7 +5,8 @@
 #include "libtensor/internal.h"
 
 typedef struct conv_geometry {
-    int64_t n, c, o;    /* samples, input channels, output channels */
+    int64_t n, c, o;    /* samples, input channels (of bfloat16: pairs of them), output channels */
+    bool pairs;         /* x is bfloat16 */
     int64_t in[3];      /* T, H, W of x */
     int64_t out[3];     /* T, H, W of the result */
     int64_t k[3];       /* kernel */
@@ -18,6 +19,11 @@ typedef struct conv_geometry {
 } conv_geometry;
 
 conv_geometry conv_get_geometry(const tn_step *step);
+
+static inline int64_t conv_channels(const conv_geometry *g)
+{
+    return g->pairs ? 2 * g->c : g->c;
+}
 
 /* Sets what follows from the sizes, strides and paddings: taps and below. */
 void conv_complete(conv_geometry *g);
@@ -43,6 +49,20 @@ static inline int64_t conv_padded_row(const conv_geometry *g)
 /* What forward adds to each output channel, behind the packed weights. */
 float *conv_shift(const tn_step *step, const conv_geometry *g);
 
+/* What all products of the step that end in its output share. */
+static inline tn_brgemm conv_product(const tn_step *step, const conv_geometry *g)
+{
+    return (tn_brgemm){.ldc = g->o,
+                       .ldr = g->o,
+                       .relu = step->epilogue.relu,
+                       .pairs = g->pairs,
+                       .c_bf16 = step->out[0].precision == TN_BF16,
+                       .residual_bf16 = step->epilogue.residual.precision == TN_BF16};
+}
+
+/* Multiplies for the output's channels from `o` on and its pixels from `pixel` on. */
+void conv_multiply(const tn_step *step, const conv_geometry *g, tn_brgemm *product, int64_t pixel, int64_t o);
+
 /* One way to compute forward. */
 typedef struct conv_way {
     /* Whether it can, and is the fastest, where no way before it is. */
@@ -52,7 +72,8 @@ typedef struct conv_way {
     /* Puts the weights into step->packed in this way's order, output channel j times scale[j]. */
     void (*pack)(const tn_step *step, const conv_geometry *g, const float *scale);
     void (*forward)(const tn_step *step, const conv_geometry *g);
-    double error; /* of tn_step */
+    double error;      /* of tn_step */
+    double bf16_error; /* the same where x and weights are bfloat16; 0: no other */
 } conv_way;
 
 extern const conv_way conv_by_blocks; /* conv3d_gather.c: blocks of pixels */

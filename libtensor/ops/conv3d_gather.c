@@ -125,17 +125,13 @@ static void multiply(const gather_job *job, tn_brgemm *product, int64_t first, i
     const conv_geometry *g = job->g;
     const tn_step *step = job->step;
     const int nr = step->ctx->kernels->nr;
-    const int64_t step_b = product->k * nr, o = panel * nr, at = (first + row) * g->o + o;
+    const int64_t step_b = product->k * nr;
     const float *weights = (const float *)step->packed + panel * conv_used_taps(g) * step_b;
     const float *b[TN_MAX_TAPS];
     for (int i = 0; i < product->batch; i++)
         b[i] = weights + tap[i] * step_b;
     product->b = b;
-    product->n = (int)tn_min(nr, g->o - o);
-    product->c = step->out[0].data + at;
-    product->bias = conv_shift(step, g) + o;
-    product->residual = step->epilogue.add ? step->epilogue.residual.data + at : NULL;
-    step->ctx->kernels->brgemm(product);
+    conv_multiply(step, g, product, first + row, panel * nr);
 }
 
 static void gather_task(void *arg, int64_t task, int thread)
@@ -147,12 +143,10 @@ static void gather_task(void *arg, int64_t task, int thread)
     const int64_t count = tn_min(job->block, pixels(g) - first);
     const float *a[TN_MAX_TAPS];
     int64_t tap[TN_MAX_TAPS];
-    tn_brgemm product = {.k = g->k[2] * g->c,
-                         .a = a,
-                         .lda = must_copy(g) ? row_floats(g) : g->c,
-                         .ldc = g->o,
-                         .ldr = g->o,
-                         .relu = step->epilogue.relu};
+    tn_brgemm product = conv_product(step, g);
+    product.k = g->k[2] * g->c;
+    product.a = a;
+    product.lda = must_copy(g) ? row_floats(g) : g->c;
     product.batch = list_taps(job, first, count, tn_thread_scratch(step, thread), a, tap);
     /* A residual is read along its pixels' channels while they are at hand; else weights are used by all
      * pixels before the next. */
@@ -175,4 +169,4 @@ static void forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, blocks * job.panel_groups, gather_task, &job);
 }
 
-const conv_way conv_by_blocks = {fits, conv_direct_floats, thread_bytes, conv_direct_pack, forward, 0};
+const conv_way conv_by_blocks = {fits, conv_direct_floats, thread_bytes, conv_direct_pack, forward, 0, 0};

@@ -137,8 +137,8 @@ static int64_t groups_of(const conv_geometry *g, int axis)
 static bool fits(const tn_step *step, const conv_geometry *g)
 {
     enum { NARROW = 16 };
-    if (step->training || g->k[0] != TAPS_T || g->k[1] != TAPS_T || g->s[0] != 1 || g->s[1] != 2 ||
-        g->o < NARROW)
+    if (step->training || g->pairs || g->k[0] != TAPS_T || g->k[1] != TAPS_T || g->s[0] != 1 ||
+        g->s[1] != 2 || g->o < NARROW)
         return false;
     int64_t taps = 0; /* (output frame, kt) pairs that do not lie in the padding */
     for (int64_t ot = 0; ot < g->out[0]; ot++)
@@ -268,7 +268,7 @@ static void transform_frames(const stem_job *job, const stem_block *b)
     const conv_geometry *g = job->g;
     const int64_t width = g->in[2] * g->c, edge = g->p[2] * g->c;
     const float *in[TN_MIX];
-    float *out[TN_MIX];
+    void *out[TN_MIX];
     const tn_mix mix = {
         .rows = POINTS_T, .terms = FRAMES_IN, .matrix = job->bt_t, .in = in, .out = out, .m = 1, .n = width};
     for (int64_t r = 0; r < ROWS_IN; r++) {
@@ -292,7 +292,7 @@ static void transform_frames(const stem_job *job, const stem_block *b)
 static void transform_rows(const stem_job *job, const stem_block *b)
 {
     const float *in[TN_MIX];
-    float *out[TN_MIX];
+    void *out[TN_MIX];
     const tn_mix mix = {.rows = POINTS_H,
                         .terms = POINTS_H,
                         .matrix = job->bt_h,
@@ -342,7 +342,7 @@ static void transform_back(const stem_job *job, const stem_block *b, int64_t cou
 {
     const int nr = job->step->ctx->kernels->nr;
     const float *in[TN_MIX];
-    float *out[TN_MIX];
+    void *out[TN_MIX];
     const tn_mix mix = {
         .rows = GROUP, .terms = POINTS_T, .matrix = job->at_t, .in = in, .out = out, .m = 1, .n = count * nr};
     for (int q = 0; q < POINTS_H; q++) {
@@ -360,8 +360,9 @@ static void finish(const stem_job *job, const stem_block *b, int64_t panel, int6
     const conv_geometry *g = job->g;
     const tn_step *step = job->step;
     const int nr = step->ctx->kernels->nr;
-    const float *in[TN_MIX], *residual[GROUP];
-    float *out[GROUP];
+    const float *in[TN_MIX];
+    const void *residual[GROUP];
+    void *out[GROUP];
     const int64_t o = panel * nr;
     const tn_mix mix = {.rows = (int)tn_min(GROUP, g->out[1] - b->oh),
                         .terms = POINTS_H,
@@ -374,17 +375,20 @@ static void finish(const stem_job *job, const stem_block *b, int64_t panel, int6
                         .ld_out = g->o,
                         .bias = conv_shift(step, g) + o,
                         .residual = step->epilogue.add ? residual : NULL,
-                        .relu = step->epilogue.relu};
+                        .relu = step->epilogue.relu,
+                        .out_bf16 = step->out[0].precision == TN_BF16,
+                        .residual_bf16 = step->epilogue.residual.precision == TN_BF16};
+    const bool bf16 = mix.out_bf16 || mix.residual_bf16;
     for (int64_t i = 0; i < GROUP && b->t0 + i < g->out[0]; i++) {
         for (int q = 0; q < POINTS_H; q++)
             in[q] = b->half + (q * GROUP + i) * job->l.tile;
         for (int r = 0; r < mix.rows; r++) {
             const int64_t line = ((b->n * g->out[0] + b->t0 + i) * g->out[1] + b->oh + r) * g->out[2] + ow;
-            out[r] = step->out[0].data + line * g->o + o;
+            out[r] = tn_at(&step->out[0], line * g->o + o);
             if (mix.residual)
-                residual[r] = step->epilogue.residual.data + line * g->o + o;
+                residual[r] = tn_at(&step->epilogue.residual, line * g->o + o);
         }
-        step->ctx->kernels->mix(&mix);
+        (bf16 ? step->ctx->bf16->mix : step->ctx->kernels->mix)(&mix);
     }
 }
 
@@ -432,4 +436,4 @@ static void forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, g->n * groups_of(g, 0) * groups_of(g, 1), stem_task, &job);
 }
 
-const conv_way conv_by_stem = {fits, packed_floats, thread_bytes, pack, forward, 0};
+const conv_way conv_by_stem = {fits, packed_floats, thread_bytes, pack, forward, 0, 0};

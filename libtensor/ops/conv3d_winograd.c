@@ -54,14 +54,16 @@ static double cost(const conv_geometry *g, int m)
            TRANSFORM * (double)g->n * places * elements;
 }
 
-/* The size of the tiles, or 0 where the direct way is faster or the only one. */
+/* The size of the tiles, or 0 where the direct way is faster or the only one. In bfloat16 tiles of 4 would
+ * add as much error again as everything else together. */
 static int tile_size(const conv_geometry *g)
 {
     enum { FEWEST = 16 }; /* channels: below, transforms are most of it */
-    if (g->k[1] != 3 || g->k[2] != 3 || g->s[1] != 1 || g->s[2] != 1 || g->c < FEWEST || g->o < FEWEST)
+    if (g->k[1] != 3 || g->k[2] != 3 || g->s[1] != 1 || g->s[2] != 1 || conv_channels(g) < FEWEST ||
+        g->o < FEWEST)
         return 0;
     int best = 0;
-    for (int m = 2; m <= 4; m += 2)
+    for (int m = 2; m <= (g->pairs ? 2 : 4); m += 2)
         if (cost(g, m) < cost(g, best))
             best = m;
     return best;
@@ -150,29 +152,43 @@ typedef struct pack_job {
     float *out;
 } pack_job;
 
-/* One panel of output channels: [point][kt][c][column]. */
+/* The nine weights of each column of a panel for one input channel and kernel frame, row-major. */
+static void read_weights(const pack_job *job, int64_t o, int64_t channel, int64_t kt, double w[9][COLUMNS])
+{
+    const conv_geometry *g = job->g;
+    const int64_t columns = tn_min(job->nr, g->o - o), channels = conv_channels(g);
+    const float *from = job->weight + ((o * channels + channel) * g->k[0] + g->kt_begin + kt) * 9;
+    for (int64_t j = 0; j < columns; j++, from += channels * g->k[0] * 9)
+        for (int64_t i = 0; i < 9; i++)
+            w[i][j] = (double)from[i];
+}
+
+/* One panel of output channels: [point][kt][c][column], of bfloat16 in pairs. */
 static void pack_panel(void *arg, int64_t panel, int thread)
 {
     (void)thread;
     const pack_job *job = arg;
     const conv_geometry *g = job->g;
     const int64_t frames = g->kt_end - g->kt_begin, o = panel * job->nr, columns = tn_min(job->nr, g->o - o);
-    const int64_t count = points(job->m);
+    const int64_t count = points(job->m), channels = conv_channels(g);
     float *out = job->out + panel * count * frames * g->c * job->nr;
     double w[9][COLUMNS] = {{0}}, u[MOST_POINTS][COLUMNS], scale[COLUMNS] = {0};
     for (int64_t j = 0; j < columns; j++)
         scale[j] = (double)job->scale[o + j];
-    for (int64_t c = 0; c < g->c; c++)
+    for (int64_t c = 0; c < channels; c++)
         for (int64_t kt = 0; kt < frames; kt++) {
-            for (int64_t j = 0; j < columns; j++)
-                for (int64_t i = 0; i < 9; i++)
-                    w[i][j] =
-                        (double)job->weight[(((o + j) * g->c + c) * g->k[0] + g->kt_begin + kt) * 9 + i];
+            read_weights(job, o, c, kt, w);
             transform_weights(job->m, w, u);
             /* Whole rows at a time: planes lie powers of two apart and share few sets of a cache. */
-            for (int64_t p = 0; p < count; p++)
+            for (int64_t p = 0; p < count; p++) {
+                float *row = out + (p * frames + kt) * g->c * job->nr;
                 for (int j = 0; j < job->nr; j++)
-                    out[((p * frames + kt) * g->c + c) * job->nr + j] = (float)(u[p][j] * scale[j]);
+                    if (g->pairs)
+                        ((tn_bf16 *)(row + c / 2 * job->nr + j))[c % 2] =
+                            tn_to_bf16((float)(u[p][j] * scale[j]));
+                    else
+                        row[c * job->nr + j] = (float)(u[p][j] * scale[j]);
+            }
         }
 }
 
@@ -210,7 +226,8 @@ static void transform_in(const winograd_job *job, const tile_block *b)
 {
     const conv_geometry *g = job->g;
     const int side = job->m + 2;
-    const float *pixel[MOST_POINTS];
+    const tn_ctx *ctx = job->step->ctx;
+    const void *pixel[MOST_POINTS];
     for (int64_t c = 0; c < g->c; c++)
         b->zeros[c] = 0.0f;
     for (int64_t t = 0; t < g->in[0]; t++)
@@ -223,8 +240,11 @@ static void transform_in(const winograd_job *job, const tile_block *b)
                 const int64_t at = ((b->n * g->in[0] + t) * g->in[1] + h) * g->in[2] + w;
                 pixel[p] = inside ? job->step->in[0].data + at * g->c : b->zeros;
             }
-            job->step->ctx->kernels->winograd_in(job->m, g->c, pixel, b->v + (t * b->count + i) * g->c,
-                                                 b->v_plane);
+            float *to = b->v + (t * b->count + i) * g->c;
+            if (g->pairs)
+                ctx->bf16->winograd_in(job->m, 2 * g->c, pixel, to, 2 * b->v_plane);
+            else
+                ctx->kernels->winograd_in(job->m, g->c, pixel, to, b->v_plane);
         }
 }
 
@@ -234,15 +254,18 @@ static void transform_out(const winograd_job *job, const tile_block *b, int64_t 
     const tn_step *step = job->step;
     const int nr = step->ctx->kernels->nr, m = job->m;
     const int64_t o = panel * nr;
-    const float *residual[MOST_POINTS];
-    float *pixel[MOST_POINTS];
+    const void *residual[MOST_POINTS];
+    void *pixel[MOST_POINTS];
     tn_winograd w = {.m = m,
                      .n = (int)tn_min(nr, g->o - o),
                      .plane = b->m_plane,
                      .bias = conv_shift(step, g) + o,
                      .pixel = pixel,
                      .residual = step->epilogue.add ? residual : NULL,
-                     .relu = step->epilogue.relu};
+                     .relu = step->epilogue.relu,
+                     .out_bf16 = step->out[0].precision == TN_BF16,
+                     .residual_bf16 = step->epilogue.residual.precision == TN_BF16};
+    const bool bf16 = w.out_bf16 || w.residual_bf16;
     for (int64_t row = 0; row < g->out[0] * b->count; row++) {
         const int64_t t = row / b->count, tile = b->first + row % b->count, across = tiles_across(g, m);
         const int64_t h0 = tile / across * m, w0 = tile % across * m;
@@ -250,12 +273,12 @@ static void transform_out(const winograd_job *job, const tile_block *b, int64_t 
             const int64_t h = h0 + p / m, x = w0 + p % m;
             const int64_t at = (((b->n * g->out[0] + t) * g->out[1] + h) * g->out[2] + x) * g->o + o;
             const bool inside = h < g->out[1] && x < g->out[2];
-            pixel[p] = inside ? step->out[0].data + at : NULL;
+            pixel[p] = inside ? tn_at(&step->out[0], at) : NULL;
             if (w.residual)
-                residual[p] = inside ? step->epilogue.residual.data + at : NULL;
+                residual[p] = inside ? tn_at(&step->epilogue.residual, at) : NULL;
         }
         w.in = b->products + row * nr;
-        step->ctx->kernels->winograd_out(&w);
+        (bf16 ? step->ctx->bf16->winograd_out : step->ctx->kernels->winograd_out)(&w);
     }
 }
 
@@ -298,9 +321,10 @@ static void multiply(const winograd_job *job, const tile_block *b, int64_t panel
                                    .a = at_a,
                                    .b = at_b,
                                    .lda = g->c,
+                                   .pairs = g->pairs,
                                    .c = b->products + point * b->m_plane + ot * b->count * kernels->nr,
                                    .ldc = kernels->nr};
-        kernels->brgemm(&product);
+        (g->pairs ? job->step->ctx->bf16->brgemm : kernels->brgemm)(&product);
     }
 }
 
@@ -337,4 +361,4 @@ static void forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, tasks * job.panel_groups, winograd_task, &job);
 }
 
-const conv_way conv_by_tiles = {fits, packed_floats, thread_bytes, pack, forward, 0};
+const conv_way conv_by_tiles = {fits, packed_floats, thread_bytes, pack, forward, 0, .bf16_error = 0x1p-7};

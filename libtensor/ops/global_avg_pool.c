@@ -30,14 +30,22 @@ static void forward_task(void *arg, int64_t n, int thread)
     const tn_step *step = arg;
     const int64_t channels = step->in[0].size[1], count = pixels(step);
     const float *x = step->in[0].data + n * count * channels;
+    const tn_bf16 *half = tn_at(&step->in[0], n * count * channels);
     double *sum = (double *)step->scratch + n * channels;
     for (int64_t c = 0; c < channels; c++)
         sum[c] = 0;
-    for (int64_t i = 0; i < count; i++, x += channels)
+    const bool bf16 = step->in[0].precision == TN_BF16;
+    for (int64_t i = 0; i < count; i++)
         for (int64_t c = 0; c < channels; c++)
-            sum[c] += (double)x[c];
+            sum[c] += (double)(bf16 ? tn_from_bf16(half[i * channels + c]) : x[i * channels + c]);
     for (int64_t c = 0; c < channels; c++)
         step->out[0].data[n * channels + c] = (float)(sum[c] / (double)count);
+}
+
+static bool takes_bf16(const tn_step *step)
+{
+    (void)step;
+    return true;
 }
 
 static void forward(tn_step *step)
@@ -83,6 +91,7 @@ const tn_op tn_op_global_avg_pool = {
     .prepare = prepare,
     .forward = forward,
     .backward = backward,
+    .takes_bf16 = takes_bf16,
 };
 
 tn_var *tn_global_avg_pool(tn_var *x)

@@ -11,7 +11,8 @@ static tn_status prepare(tn_step *step)
     if (step->training)
         step->saved_bytes = (size_t)n * sizeof(int32_t); /* where each maximum is: t, h, w in its sample */
     else
-        step->thread_scratch_bytes = (size_t)(step->in[0].size[1] * step->in[0].size[4]) * sizeof(float);
+        step->thread_scratch_bytes =
+            (size_t)(step->in[0].size[1] * (step->in[0].size[4] + 1)) * tn_element_bytes(&step->in[0]);
     return TN_OK;
 }
 
@@ -56,29 +57,42 @@ static void forward_task(void *arg, int64_t task, int thread)
     }
 }
 
+static void larger(const tn_step *step, int64_t n, const void *x, void *best)
+{
+    if (step->in[0].precision == TN_BF16)
+        step->ctx->bf16->larger(n, x, best);
+    else
+        take(x, n, best, NULL, 0);
+}
+
 /* The same where nobody asks which pixel it was: first the maximum over T and H of whole rows, then of what
- * lies in the windows along W. */
+ * lies in the windows along W. Where bfloat16 becomes floats a pixel's maximum is in scratch before. */
 static void rows_task(void *arg, int64_t task, int thread)
 {
     const tn_step *step = arg;
     const tn_tensor *x = &step->in[0], *y = &step->out[0];
     const int64_t channels = x->size[1], oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
     const int64_t n = task / y->size[3] / y->size[2], width = x->size[4] * channels;
-    float *row = tn_thread_scratch(step, thread);
+    const int64_t size = (int64_t)tn_element_bytes(x);
+    char *row = tn_thread_scratch(step, thread);
     int64_t t0, t1, h0, h1, w0, w1;
     pool_window(step, 0, ot, &t0, &t1);
     pool_window(step, 1, oh, &h0, &h1);
-    memcpy(row, x->data + pool_pixel(x, n, t0, h0, 0), (size_t)width * sizeof *row);
+    memcpy(row, tn_at(x, pool_pixel(x, n, t0, h0, 0)), (size_t)(width * size));
     for (int64_t t = t0; t < t1; t++)
         for (int64_t h = h0; h < h1; h++)
             if (t > t0 || h > h0)
-                take(x->data + pool_pixel(x, n, t, h, 0), width, row, NULL, 0);
+                larger(step, width, tn_at(x, pool_pixel(x, n, t, h, 0)), row);
+    const bool widen = y->precision != x->precision;
     for (int64_t ow = 0; ow < y->size[4]; ow++) {
-        float *best = y->data + pool_pixel(y, n, ot, oh, ow);
+        float *to = tn_at(y, pool_pixel(y, n, ot, oh, ow));
+        char *best = widen ? row + width * size : (char *)to;
         pool_window(step, 2, ow, &w0, &w1);
-        memcpy(best, row + w0 * channels, (size_t)channels * sizeof *best);
+        memcpy(best, row + w0 * channels * size, (size_t)(channels * size));
         for (int64_t w = w0 + 1; w < w1; w++)
-            take(row + w * channels, channels, best, NULL, 0);
+            larger(step, channels, row + w * channels * size, best);
+        for (int64_t c = 0; widen && c < channels; c++)
+            to[c] = tn_from_bf16(((const tn_bf16 *)best)[c]);
     }
 }
 
@@ -124,6 +138,17 @@ static void backward(tn_step *step)
     tn_parallel(step->ctx, x->size[0] * x->size[2] * x->size[3], backward_task, step);
 }
 
+static bool takes_bf16(const tn_step *step)
+{
+    (void)step;
+    return true;
+}
+
+static bool gives_bf16(const tn_step *step)
+{
+    return step->in[0].precision == TN_BF16;
+}
+
 static tn_status infer(tn_step *step)
 {
     TN_TRY(pool_infer(step));
@@ -144,6 +169,8 @@ const tn_op tn_op_max_pool3d = {
     .prepare = prepare,
     .forward = forward,
     .backward = backward,
+    .takes_bf16 = takes_bf16,
+    .gives_bf16 = gives_bf16,
 };
 
 tn_var *tn_max_pool3d(tn_var *x, tn_pool3d_attr attr)

@@ -211,7 +211,7 @@ static void normalising_writes_any_layout(void **state)
         last[i] = 77;
     int64_t size[5] = {1, 3, T, H, W};
     tn_tensor a = tn_view(rows, 5, size);
-    tn_tensor b = {last + 3, 5, {1, 3, T, H, W}, {N, 1, H * W * 3, W * 3, 3}};
+    tn_tensor b = {last + 3, 5, {1, 3, T, H, W}, {N, 1, H * W * 3, W * 3, 3}, TN_FP32};
     data_clip_normalise(&clip, mean, std, &a);
     data_clip_normalise(&clip, mean, std, &b);
     for (int t = 0; t < T; t++)
