@@ -121,8 +121,8 @@ typedef void (*tn_task_fn)(void *arg, int64_t task, int thread);
 void tn_parallel(tn_ctx *ctx, int64_t tasks, tn_task_fn fn, void *arg);
 
 /* The same for tasks that take about `nanoseconds` together on one thread: where that is less than waking
- * another thread costs (some 20 microseconds or more), the caller does them all. An estimate made of sizes, not of
- * time measured; no result depends on it. */
+ * another thread costs (some 20 microseconds or more), the caller does them all. An estimate made of sizes,
+ * not of time measured; no result depends on it. */
 void tn_parallel_short(tn_ctx *ctx, int64_t tasks, double nanoseconds, tn_task_fn fn, void *arg);
 
 /* ---- random numbers -------------------------------------------------------------------------------- */

@@ -91,9 +91,7 @@ static tn_status prepare(tn_step *step)
     const conv_way *way = conv_way_of(step, &g);
     const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
     step->flops = 2.0 * (double)pixels * (double)g.o * (double)conv_channels(&g) * (double)g.volume;
-    step->error = way->error;
-    if (g.pairs && way->bf16_error > 0)
-        step->error = way->bf16_error;
+    step->error = g.pairs ? way->bf16_error : 0;
     step->packed_bytes = (way->packed_floats(step->ctx->kernels, &g) + 2 * (size_t)g.o) * sizeof(float);
     step->thread_scratch_bytes = way->thread_bytes(step->ctx->kernels, &g);
     if (step->training)
@@ -319,8 +317,8 @@ static void rows_forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, tasks * job.panel_groups, forward_task, &job);
 }
 
-static const conv_way along_rows = {
-    rows_fit, conv_direct_floats, rows_bytes, conv_direct_pack, rows_forward, 0, 0};
+static const conv_way along_rows = {rows_fit,         conv_direct_floats, rows_bytes,
+                                    conv_direct_pack, rows_forward,       0};
 
 /* ---- op -------------------------------------------------------------------------------------------- */
 

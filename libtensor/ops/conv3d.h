@@ -72,8 +72,7 @@ typedef struct conv_way {
     /* Puts the weights into step->packed in this way's order, output channel j times scale[j]. */
     void (*pack)(const tn_step *step, const conv_geometry *g, const float *scale);
     void (*forward)(const tn_step *step, const conv_geometry *g);
-    double error;      /* of tn_step */
-    double bf16_error; /* the same where x and weights are bfloat16; 0: no other */
+    double bf16_error; /* tn_step.error where x and weights are bfloat16 */
 } conv_way;
 
 extern const conv_way conv_by_blocks; /* conv3d_gather.c: blocks of pixels */

@@ -436,4 +436,4 @@ static void forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, g->n * groups_of(g, 0) * groups_of(g, 1), stem_task, &job);
 }
 
-const conv_way conv_by_stem = {fits, packed_floats, thread_bytes, pack, forward, 0, 0};
+const conv_way conv_by_stem = {fits, packed_floats, thread_bytes, pack, forward, 0};

@@ -361,4 +361,4 @@ static void forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, tasks * job.panel_groups, winograd_task, &job);
 }
 
-const conv_way conv_by_tiles = {fits, packed_floats, thread_bytes, pack, forward, 0, .bf16_error = 0x1p-7};
+const conv_way conv_by_tiles = {fits, packed_floats, thread_bytes, pack, forward, .bf16_error = 0x1p-7};

@@ -107,8 +107,8 @@ static void nothing_is_printed_into_files(void **state)
     assert_int_equal(test_run(NULL, &err, "cd %s && %s %s --out open", dir, program, train), 0);
     test_has(err, "note: features: 9 clips computed");
     free(err);
-    assert_int_equal(
-        test_run(NULL, NULL, "cd %s && exec 2>&- && %s %s --out closed", dir, program, train), 0);
+    assert_int_equal(test_run(NULL, NULL, "cd %s && exec 2>&- && %s %s --out closed", dir, program, train),
+                     0);
     test_same_files(dir, "open/features.cache", "closed/features.cache");
     test_remove_dir(dir);
 }
