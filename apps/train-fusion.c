@@ -391,12 +391,7 @@ static tn_status remove_scores(const job *j, int part)
 {
     char name[32];
     snprintf(name, sizeof name, "scores.%s.csv", part_name[part]);
-    char *path = train_path(j->ctx, j->args->out, name);
-    if (!path)
-        return TN_NOMEM;
-    unlink(path);
-    tn_free(j->ctx, path);
-    return TN_OK;
+    return train_remove(j->ctx, j->args->out, name);
 }
 
 static tn_status save(job *j)

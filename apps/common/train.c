@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- options --------------------------------------------------------------------------------------- */
 
@@ -198,6 +199,16 @@ char *train_path(tn_ctx *ctx, const char *out, const char *name)
     if (path)
         snprintf(path, room, "%s/%s", out, name);
     return path;
+}
+
+tn_status train_remove(tn_ctx *ctx, const char *out, const char *name)
+{
+    char *path = train_path(ctx, out, name);
+    if (!path)
+        return TN_NOMEM;
+    unlink(path);
+    tn_free(ctx, path);
+    return TN_OK;
 }
 
 static bool is_folder(const char *path)

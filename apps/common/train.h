@@ -72,6 +72,9 @@ tn_status train_save_settings(tn_ctx *ctx, const char *path, const char *program
 /* OUT/NAME in new memory; NULL: TN_NOMEM is recorded. */
 char *train_path(tn_ctx *ctx, const char *out, const char *name);
 
+/* Removes OUT/NAME of an earlier run, where it is there. TN_NOMEM. */
+tn_status train_remove(tn_ctx *ctx, const char *out, const char *name);
+
 /* Makes the folder, and those above it, where they are missing. TN_IO, TN_NOMEM. */
 tn_status train_make_folder(tn_ctx *ctx, const char *path);
 

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 const data_item *train_item(const train_job *j, int part, size_t clip)
 {
@@ -292,11 +291,7 @@ static tn_status drop_old_folds(const train_job *j)
     for (int i = 0; i < j->args->oof; i++) {
         char name[96];
         snprintf(name, sizeof name, "oof/%d/%s.checkpoint.safetensors", i + 1, j->kind->name);
-        char *path = train_path(j->ctx, j->args->out, name);
-        if (!path)
-            return TN_NOMEM;
-        unlink(path);
-        tn_free(j->ctx, path);
+        TN_TRY(train_remove(j->ctx, j->args->out, name));
     }
     return TN_OK;
 }

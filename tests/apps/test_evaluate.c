@@ -295,11 +295,7 @@ static void mistakes_are_told(void **state)
     write_text("label.csv", "name,label,positive,neutral,negative\n1,neutral,1,0,0\n");
     write_text("unlabelled.csv", "name,x,y\n1,1,0\n");
     write_text("matrix.csv", "t,x,y\nx,1,2\n");
-    static const struct {
-        const char *arguments;
-        int status;
-        const char *part;
-    } cases[] = {
+    static const test_mistake cases[] = {
         {"", 2, "no system"},
         {"--csv --json a.csv", 2, "choose one"},
         {"--predictions p a.csv b.csv", 2, "takes one score file"},
@@ -320,8 +316,7 @@ static void mistakes_are_told(void **state)
         {"--matrix a.csv", 1, "a.csv:2: true class \"1\" is not one of the columns"},
         {"a.csv > /dev/full", 1, "standard output: No space left"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        test_failure(dir, "evaluate", cases[i].arguments, cases[i].status, cases[i].part);
+    test_failures(dir, "evaluate", cases, sizeof cases / sizeof cases[0]);
     char *many = calloc(66, 20);
     assert_non_null(many);
     for (int i = 0; i < 65; i++)

@@ -184,11 +184,7 @@ static void non_numbers_are_kept_and_told(void **state)
 static void bad_input_gives_one_line(void **state)
 {
     (void)state;
-    static const struct {
-        const char *arguments; /* of the program */
-        int status;            /* that it exits with */
-        const char *part;      /* of its message */
-    } cases[] = {
+    static const test_mistake cases[] = {
         {"--audio missing.wav", 1, "missing.wav"},
         {"--audio text.wav", 1, "text.wav"},
         {"--audio short.wav", 1, "400"},
@@ -210,8 +206,7 @@ static void bad_input_gives_one_line(void **state)
         {"--audio sound.wav -o x.txt", 2, "x.txt"},
         {"--audio sound.wav -o", 2, "--output"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        test_failure(all.dir, "features", cases[i].arguments, cases[i].status, cases[i].part);
+    test_failures(all.dir, "features", cases, sizeof cases / sizeof cases[0]);
 }
 
 int main(void)

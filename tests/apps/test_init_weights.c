@@ -156,11 +156,7 @@ static void calibration_takes_statistics_from_the_clip(void **state)
 static void bad_input_gives_one_line(void **state)
 {
     (void)state;
-    static const struct {
-        const char *arguments; /* of the program */
-        int status;            /* that it exits with */
-        const char *part;      /* of its message */
-    } cases[] = {
+    static const test_mistake cases[] = {
         {SMALL " --video v.safetensors --classes a,,b", 1, "class"},
         {SMALL " --video v.safetensors --classes a,b,a", 1, "class"},
         {SMALL " --video missing/v.safetensors --classes a,b", 1, "missing/v.safetensors"},
@@ -190,8 +186,7 @@ static void bad_input_gives_one_line(void **state)
         {"--video v --classes a,b --norm frame", 2, "--norm"},
         {"--video v --classes a,b --attention local", 2, "--attention"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        test_failure(all.dir, "init-weights", cases[i].arguments, cases[i].status, cases[i].part);
+    test_failures(all.dir, "init-weights", cases, sizeof cases / sizeof cases[0]);
 }
 
 int main(void)

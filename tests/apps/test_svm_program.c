@@ -207,11 +207,7 @@ static void letters_mean_what_they_do_for_libsvm(void **state)
 static void mistakes_are_told(void **state)
 {
     (void)state;
-    static const struct {
-        const char *arguments; /* of svm */
-        int status;            /* that it exits with */
-        const char *part;      /* of the message */
-    } cases[] = {
+    static const test_mistake cases[] = {
         {"", 2, "a command is needed"},
         {"fit train.data", 2, "a command is needed"},
         {"train", 2, "DATA MODEL"},
@@ -245,8 +241,7 @@ static void mistakes_are_told(void **state)
         {"predict bad.data rbf.model o", 1, "bad.data:2: "},
         {"predict test.data rbf.model no/o", 1, "no/o: "},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        test_failure(dir, "svm", cases[i].arguments, cases[i].status, cases[i].part);
+    test_failures(dir, "svm", cases, sizeof cases / sizeof cases[0]);
     assert_int_not_equal(test_run(NULL, NULL, "ls %s/m", dir), 0);
     assert_int_not_equal(test_run(NULL, NULL, "ls %s/o", dir), 0);
 }
