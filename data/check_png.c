@@ -84,8 +84,6 @@ enum { DEFLATE_RATIO = 1032 };
 
 static tn_status check_end(const walk *w)
 {
-    if (w->width == 0)
-        return bad(w, "no header");
     if (w->indexed && !w->has_palette)
         return bad(w, "no palette");
     uint64_t pixels = (uint64_t)w->width * (uint64_t)w->height;

@@ -102,6 +102,8 @@ static const struct {
     {SOI "ffc4 0014 10 02 00*15 00" TABLE DC AC GREY DONE, "longer than its segment"},
     {SOI "ffc4 0113 10 00*8 ff 01 00*6 00*256" TABLE DC AC GREY DONE, NULL},
     {SOI "ffc4 0114 10 00*8 ff 02 00*6 00*257" TABLE DC AC GREY DONE, "longer than its segment"},
+    {SOI "ffc4 0015 10 01 00*14 01 0000" TABLE DC AC GREY DONE, NULL},
+    {SOI "ffc4 0014 10 01 00*14 01 00" TABLE DC AC GREY DONE, "longer than its segment"},
     {SOI "ffc4 0014 00 01 00*15 0f" TABLE DC AC GREY DONE, NULL},
     {SOI "ffc4 0014 00 01 00*15 10" TABLE DC AC GREY DONE, "differences above 15 bits"},
     {SOI "ffc4 0014 10 01 00*15 10" TABLE DC AC GREY DONE, NULL},
@@ -166,7 +168,11 @@ static const struct {
     {TABLES "ffc2 0011 08 0008 0008 03 01 11 00 02 11 00 03 11 00"
             "ffda 000c 03 01 00 02 00 03 00 00 00 00 2a ffda 000a 02 01 00 02 00 01 3f 00 2a" EOI,
      "malformed scan header"},
+    {TABLES "ffc2 0011 08 0008 0008 03 01 11 00 02 11 00 03 11 00"
+            "ffda 000c 03 01 00 02 00 03 00 00 00 00 2a" EOI,
+     NULL},
     {SOI TABLE DC STEPS FIRST EOI, NULL},
+    {SOI TABLE DC STEPS FIRST "ffda 0008 01 01 30 00 00 10 2a" EOI, NULL}, /* bits have no codes */
     {SOI TABLE DC STEPS FIRST DETAILS("01 3f", "00") EOI, "a Huffman table that is not there"},
     {TABLES "ffc2 000b 08 0040 0040 01 01 11 00 ffda 0008 01 01 00 00 00 00 2a*8" EOI, NULL},
     {TABLES "ffc2 000b 08 0040 0040 01 01 11 00 ffda 0008 01 01 00 00 00 00 2a*7" EOI, "too little data"},
