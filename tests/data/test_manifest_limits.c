@@ -225,6 +225,11 @@ static void relative_paths_are_written_from_the_root(void **state)
     assert_ok(all.ctx, data_manifest_write(all.ctx, "sub/m.csv", &m));
     assert_int_equal(chdir("sub"), 0);
     assert_ok(all.ctx, data_manifest_read(all.ctx, "m.csv", NULL, &again));
+    /* A name without a folder has no folder's name to be taken off. */
+    assert_ok(all.ctx, data_manifest_write(all.ctx, "n.csv", &again));
+    data_manifest_free(all.ctx, &again);
+    assert_ok(all.ctx, data_manifest_read(all.ctx, "n.csv", NULL, &again));
+    assert_int_equal(unlink("n.csv"), 0);
     assert_int_equal(chdir(before), 0);
     char *a = realpath(test_in(all.dir, "a.wav"), NULL), *f = realpath(test_in(all.dir, "f"), NULL);
     assert_string_equal(again.item[0].audio, a);
