@@ -273,13 +273,13 @@ typedef struct nn_metrics {
     nn_class_metrics *of_class; /* one a class */
 } nn_metrics;
 
-/* All of these from a confusion matrix with counts of at least 0. Intervals:
- *   accuracy, recall, precision   Wilson's score interval (Wilson 1927)
- *   UAR        Wilson's of the classes' recalls put together by their distances (Zou, Huang and Zhang 2009,
- * "A note on confidence interval estimation for a linear function of binomial proportions") macro F1 normal,
+/* All of these from a confusion matrix with counts of at least 0. The intervals take clips for independent,
+ * which clips of one source are not. Those of accuracy, recall and precision are Wilson's (Wilson 1927). That
+ * of UAR is made of the recalls' by their distances from them (Zou, Huang and Zhang 2009, "A note on
+ * confidence interval estimation for a linear function of binomial proportions"). That of macro F1 is normal,
  * the variance by the delta method on the multinomial cells (Takahashi et al. 2022, "Confidence interval for
- * micro-averaged F1 and macro-averaged F1 scores"), cut to [0, 1]; NAN where every class's F1 is 0 or 1 All
- * of them take clips for independent, which clips of one source are not. TN_NOMEM. */
+ * micro-averaged F1 and macro-averaged F1 scores"), cut to [0, 1]; NAN where every class's F1 is 0 or 1.
+ * TN_NOMEM. */
 tn_status nn_metrics_compute(tn_ctx *ctx, const int64_t *matrix, int classes, nn_metrics *out);
 void nn_metrics_free(tn_ctx *ctx, nn_metrics *metrics);
 
