@@ -63,18 +63,28 @@ static tn_status refuse_equal(tn_ctx *ctx, const char *path, const wt_labels *la
     return status;
 }
 
+static bool is_blank(unsigned char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static tn_status read_lines(wt_labels *labels, const wt_source *source)
 {
-    size_t room = 0;
+    const unsigned char *text = source->data;
+    size_t room = 0, size = source->size;
     if (source->size > MAX_BYTES)
         return wt_bad(source, TN_UNSUPPORTED, "line 1", 0, "a list of names of more than %d bytes",
                       MAX_BYTES);
-    for (size_t at = 0; at < source->size;) {
-        const unsigned char *end = memchr(source->data + at, '\n', source->size - at);
-        size_t stop = end ? (size_t)(end - source->data) : source->size;
+    while (size > 0 && is_blank(text[size - 1]))
+        size--;
+    for (size_t at = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; at < size;) {
+        const unsigned char *end = memchr(text + at, '\n', size - at);
+        size_t stop = end ? (size_t)(end - text) : size;
         TN_TRY(add_label(labels, &room, source, at, stop));
         at = stop + 1;
     }
+    if (labels->count == 0)
+        return wt_bad(source, TN_FORMAT, "line 1", 0, "no name");
     return refuse_equal(source->ctx, source->path, labels);
 }
 

@@ -175,9 +175,9 @@ typedef struct wt_labels {
     char **name; /* UTF-8, not empty */
 } wt_labels;
 
-/* Reads a text with one name per line; line ends may be LF or CRLF, blanks around a name are dropped.
- * TN_FORMAT names the line: an empty one, bytes that are no UTF-8, a name there before. At most 65536 names
- * in 16 MB. */
+/* Reads a text with one name per line; line ends may be LF or CRLF, blanks around a name, blank lines at the
+ * end and a byte order mark are dropped. TN_FORMAT names the line: one without a name before others, bytes
+ * that are no UTF-8, a name there before. At most 65536 names in 16 MB. */
 tn_status wt_labels_read(tn_ctx *ctx, const char *path, wt_labels **out);
 void wt_labels_free(tn_ctx *ctx, wt_labels *labels);
 

@@ -199,8 +199,9 @@ static void labels_are_lines(void **state)
 {
     test_bench *b = *state;
     wt_labels *labels;
-    static const char text[] = "clapping\r\nplaying music \n\tr\xc3\xbc"
-                               "hren";
+    static const char text[] = "\xef\xbb\xbf"
+                               "clapping\r\nplaying music \n\tr\xc3\xbc"
+                               "hren\n \t\r\n\n";
     test_write_file(b->path, text, sizeof text - 1);
     assert_ok(b->ctx, wt_labels_read(b->ctx, b->path, &labels));
     assert_int_equal(labels->count, 3);
@@ -215,7 +216,10 @@ static void labels_are_lines(void **state)
     } cases[] = {
         {"", 0, "x: beginning at offset 0: the file is empty"},
         {TEST_LITERAL("a\n\nb\n"), "x: line 2 at offset 2: no name"},
-        {TEST_LITERAL("a\n \t\r\n"), "x: line 2 at offset 2: no name"},
+        {TEST_LITERAL("a\n \t\r\nb"), "x: line 2 at offset 2: no name"},
+        {TEST_LITERAL("\xef\xbb\xbf\n"), "x: line 1 at offset 0: no name"},
+        {TEST_LITERAL("\xef\xbb"), "x: line 1 at offset 0: not UTF-8"},
+        {TEST_LITERAL(" \r\n\n"), "x: line 1 at offset 0: no name"},
         {TEST_LITERAL("\n"), "x: line 1 at offset 0: no name"},
         {TEST_LITERAL("a\nb\xff\n"), "x: line 2 at offset 2: not UTF-8"},
         {TEST_LITERAL("a\nb\0c\n"), "x: line 2 at offset 2: not UTF-8"},
