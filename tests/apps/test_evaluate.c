@@ -156,6 +156,13 @@ static void two_systems_are_compared(void **state)
            "\nMcNemar's test on the clips that two systems share\n",
            "a       b            4           1            1          1  exact\n");
     free(out);
+    write_text(".csv", "name,label,split,x,y\n1,x,train,1,0\n2,x,val,1,0\n");
+    char *notes;
+    assert_int_equal(test_run(&out, &notes, "cd %s && %s .csv", dir, test_program("evaluate")), 0);
+    EXPECT(out, ".csv: 2 clips, 2 right\n");
+    assert_true(test_is_line(notes, "evaluate: note: .csv: ", "clips of several splits are taken together"));
+    free(out);
+    free(notes);
     out = evaluate("--quiet a.csv ./a.csv");
     EXPECT(out, "\na.csv ", "\n./a.csv ");
     free(out);
@@ -322,6 +329,12 @@ static void mistakes_are_told(void **state)
     for (int i = 0; i < 65; i++)
         strcat(many, " --matrix matrix.csv");
     test_failure(dir, "evaluate", many, 2, "--matrix is there more than 64 times");
+    *many = '\0';
+    for (int i = 0; i < 64; i++)
+        strcat(many, " a.csv");
+    assert_int_equal(test_run(NULL, NULL, "cd %s && %s %s", dir, test_program("evaluate"), many), 0);
+    strcat(many, " a.csv");
+    test_failure(dir, "evaluate", many, 2, "65 score files, expected at most 64");
     free(many);
 }
 
