@@ -161,9 +161,13 @@ tn_status data_check_place(tn_ctx *ctx, const char *dir)
     DIR *folder = opendir(dir);
     if (!folder && errno == ENOENT)
         return TN_OK;
-    if (!folder)
-        return tn_fail(ctx, TN_IO, "%s: %s", dir,
-                       errno == ENOTDIR ? "a file of that name is there" : strerror(errno));
+    if (!folder) {
+        const int reason = errno;
+        struct stat info;
+        /* Else it is one above that is no folder. */
+        const bool file = reason == ENOTDIR && lstat(dir, &info) == 0;
+        return tn_fail(ctx, TN_IO, "%s: %s", dir, file ? "a file of that name is there" : strerror(reason));
+    }
     int entries = 0;
     while (readdir(folder))
         entries++;

@@ -228,8 +228,13 @@ tn_status train_make_folder(tn_ctx *ctx, const char *path)
         if (was != '/' && was != '\0')
             continue;
         *end = '\0';
-        if (!is_folder(part) && mkdir(part, 0777) != 0 && !is_folder(part))
-            status = tn_fail(ctx, TN_IO, "%s: cannot be made: %s", part, strerror(errno));
+        if (!is_folder(part) && mkdir(part, 0777) != 0) {
+            const int reason = errno;
+            /* Another program may have made it meanwhile. */
+            if (!is_folder(part))
+                status = tn_fail(ctx, TN_IO, "%s: cannot be made: %s", part,
+                                 reason == EEXIST ? "a file of that name is there" : strerror(reason));
+        }
         *end = was;
         if (was == '\0')
             break;

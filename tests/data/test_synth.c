@@ -248,6 +248,9 @@ static void a_folder_is_whole_or_not_there(void **state)
     snprintf(path, sizeof path, "%s/clip/audio.wav", dir);
     refused(ctx, dir, path, &o, false, TN_IO, "a file of that name is there",
             "./clip ./clip/audio.wav ./clip/frames ./clip/frames/0001.png ./clip/frames/0002.png ");
+    snprintf(path, sizeof path, "%s/clip/audio.wav/below", dir);
+    refused(ctx, dir, path, &o, false, TN_IO, "clip/audio.wav/below: Not a directory",
+            "./clip ./clip/audio.wav ./clip/frames ./clip/frames/0001.png ./clip/frames/0002.png ");
     snprintf(path, sizeof path, "%s/none/clip", dir);
     refused(ctx, dir, path, &o, false, TN_IO, "none/clip: cannot be made: No such file or directory",
             "./clip ./clip/audio.wav ./clip/frames ./clip/frames/0001.png ./clip/frames/0002.png ");
