@@ -159,6 +159,53 @@ static void what_holds_for_every_matrix(void **state)
     tn_ctx_destroy(ctx);
 }
 
+/* One clip of a class, one class with clips, one class at all. */
+static void the_fewest_clips_have_numbers(void **state)
+{
+    (void)state;
+    tn_ctx *ctx = test_ctx(1, NULL);
+    nn_metrics m;
+    const int64_t one_class[4] = {3, 1, 0, 0}, one_clip[4] = {0, 1, 0, 1}, alone[1] = {4};
+    assert_ok(ctx, nn_metrics_compute(ctx, one_class, 2, &m));
+    assert_true(m.uar.value == 0.75 && isnan(m.of_class[1].recall.value));
+    assert_number(m.uar.interval.low, m.of_class[0].recall.interval.low, 1e-12);
+    assert_number(m.uar.interval.high, m.of_class[0].recall.interval.high, 1e-12);
+    nn_metrics_free(ctx, &m);
+    assert_ok(ctx, nn_metrics_compute(ctx, one_clip, 2, &m));
+    assert_true(m.of_class[0].recall.value == 0 && m.of_class[1].recall.value == 1);
+    assert_number(m.of_class[1].recall.interval.low, nn_wilson(1, 1).low, 0);
+    /* F1 is 0 where a class has a clip and no prediction, and 2/3: clips and predictions are three. */
+    assert_number(m.of_class[0].f1, 0, 0);
+    assert_number(m.f1.value, 1.0 / 3, 1e-12);
+    nn_metrics_free(ctx, &m);
+    assert_ok(ctx, nn_metrics_compute(ctx, alone, 1, &m));
+    assert_true(m.f1.value == 1 && isnan(m.f1.interval.low) && m.uar.value == 1);
+    assert_true(m.uar.interval.high <= 1);
+    nn_metrics_free(ctx, &m);
+    const nn_interval one = nn_wilson(1, 1), none = nn_wilson(0, 0);
+    assert_number(one.low, 1 / (1 + 3.841458820694124), 1e-12); /* 1 / (1 + z^2) */
+    assert_true(one.high == 1 && isnan(none.low));
+    tn_ctx_destroy(ctx);
+}
+
+/* 24 clips on which two systems differ are few enough for the exact test, 25 are not. The numbers are
+ * scipy's. */
+static void mcnemar_changes_at_25(void **state)
+{
+    (void)state;
+    const nn_mcnemar few = nn_mcnemar_test(20, 4), many = nn_mcnemar_test(20, 5),
+                     equal = nn_mcnemar_test(0, 0);
+    assert_true(few.exact && few.chi2 == 0 && !many.exact && equal.exact && equal.p == 1);
+    assert_number(few.p, 0.001543879508972168, 1e-15);
+    assert_number(many.chi2, 14.0 * 14.0 / 25, 1e-12);
+    assert_number(many.p, 0.005110260660855866, 1e-14);
+    assert_number(nn_mcnemar_test(4, 20).p, few.p, 0);
+    assert_number(nn_mcnemar_test(5, 20).p, many.p, 0);
+    /* The correction does not turn the difference round: |first - second| - 1 is at least 0. */
+    assert_true(nn_mcnemar_test(13, 13).p == 1 && nn_mcnemar_test(13, 13).chi2 == 0);
+    assert_true(nn_mcnemar_test(12, 12).p == 1);
+}
+
 static void wilson_at_the_ends(void **state)
 {
     (void)state;
@@ -205,6 +252,8 @@ int main(void)
         cmocka_unit_test(numbers_are_those_of_scikit_learn_and_scipy),
         cmocka_unit_test(a_small_matrix_by_hand),
         cmocka_unit_test(what_holds_for_every_matrix),
+        cmocka_unit_test(the_fewest_clips_have_numbers),
+        cmocka_unit_test(mcnemar_changes_at_25),
         cmocka_unit_test(wilson_at_the_ends),
         cmocka_unit_test(p_falls_with_the_difference),
         cmocka_unit_test(memory_that_is_out_is_an_error),
