@@ -192,6 +192,36 @@ static const char *csv_value(const char *out, const char *begin)
     return found + strlen(begin);
 }
 
+/* Each number once, and in this order. */
+static void csv_lines_are_in_order(void **state)
+{
+    (void)state;
+    static const char *const class_name[3] = {"positive", "neutral", "negative"};
+    char *out = evaluate("--csv --faces 4 a.csv"), *rest = out, key[100], *line = strsep(&rest, "\n");
+    assert_string_equal(line, "system,metric,class,other,value,low,high,clips");
+    const char *const first[] = {"a,accuracy,,,", "a,uar,,,", "a,macro_f1,,,"};
+    for (int i = 0; i < 3 + 9 + 9 + 3; i++) {
+        static const char *const of_class[3] = {"recall", "precision", "f1"};
+        static const char *const faces[3] = {"fewer than 4", "4 and more", "unknown"};
+        const int k = i < 12 ? i - 3 : i - 12;
+        if (i < 3)
+            snprintf(key, sizeof key, "%s", first[i]);
+        else if (i < 12)
+            snprintf(key, sizeof key, "a,%s,%s,,", of_class[k % 3], class_name[k / 3]);
+        else if (i < 21)
+            snprintf(key, sizeof key, "a,confusion,%s,%s,", class_name[k / 3], class_name[k % 3]);
+        else
+            snprintf(key, sizeof key, "a,accuracy with faces %s,,,", faces[i - 21]);
+        line = strsep(&rest, "\n");
+        if (!line || strncmp(line, key, strlen(key)) != 0)
+            fail_msg("line %d is \"%s\", expected \"%s\"", i + 2, line ? line : "", key);
+        if (i == 5)
+            assert_string_equal(line, "a,f1,positive,,0.5,,,2");
+    }
+    assert_string_equal(rest, "");
+    free(out);
+}
+
 static void csv_has_a_line_for_each_number(void **state)
 {
     (void)state;
@@ -368,6 +398,7 @@ int main(void)
         cmocka_unit_test(other_matrices_are_rounded),
         cmocka_unit_test(a_score_file_as_text),
         cmocka_unit_test(two_systems_are_compared),
+        cmocka_unit_test(csv_lines_are_in_order),
         cmocka_unit_test(csv_has_a_line_for_each_number),
         cmocka_unit_test(json_has_an_object_for_each_system_and_pair),
         cmocka_unit_test(predictions_are_written_whole_or_not_at_all),

@@ -130,7 +130,10 @@ static void files_hold_the_same_numbers(void **state)
         char *out, *text;
         assert_int_equal(FEATURES(&out, NULL, "%s", cases[i].arguments), 0);
         assert_int_equal(FEATURES(NULL, NULL, "%s -o x.npy", cases[i].arguments), 0);
-        assert_int_equal(FEATURES(&text, NULL, "%s --output=x.csv && cat x.csv", cases[i].arguments), 0);
+        assert_int_equal(FEATURES(&text, NULL, "%s --output=x.csv", cases[i].arguments), 0);
+        assert_string_equal(text, "");
+        free(text);
+        text = (char *)test_read_file(test_in(all.dir, "x.csv"), NULL);
         assert_string_equal(text, out);
         int64_t rows, columns;
         double *value = read_npy("x.npy", cases[i].dtype, &rows, &columns);
@@ -181,6 +184,22 @@ static void non_numbers_are_kept_and_told(void **state)
     free(err);
 }
 
+static void profile_is_a_table_on_stderr(void **state)
+{
+    (void)state;
+    char *out, *plain, *err;
+    assert_int_equal(FEATURES(&plain, &err, "%s", "--frames frames --video-weights v.safetensors"), 0);
+    assert_string_equal(err, "");
+    free(err);
+    assert_int_equal(FEATURES(&out, &err, "%s", "--frames frames --video-weights v.safetensors --profile"),
+                     0);
+    assert_string_equal(out, plain);
+    test_has(err, "layer1.0.conv2");
+    free(err);
+    free(out);
+    free(plain);
+}
+
 static void bad_input_gives_one_line(void **state)
 {
     (void)state;
@@ -216,6 +235,7 @@ int main(void)
         cmocka_unit_test(files_hold_the_same_numbers),
         cmocka_unit_test(features_of_frames_do_not_depend_on_threads_but_on_the_frames),
         cmocka_unit_test(non_numbers_are_kept_and_told),
+        cmocka_unit_test(profile_is_a_table_on_stderr),
         cmocka_unit_test(bad_input_gives_one_line),
     };
     return cmocka_run_group_tests_name("features", tests, set_up, tear_down);
