@@ -89,7 +89,7 @@ static tn_status convert(tn_ctx *ctx, const wt_file *file, const options *o, con
     TN_TRY(ends_with(o->out, ".safetensors") ? write_safetensors(ctx, file, o->out, tensors)
                                              : wt_save_folder(ctx, o->out, tensors, wt_count(file)));
     if (!o->cmd.quiet)
-        printf("%s: %d tensors from %s (%s)\n", o->out, wt_count(file), o->in, wt_format(file));
+        cli_line("%s: %d tensors from %s (%s)", o->out, wt_count(file), o->in, wt_format(file));
     return TN_OK;
 }
 

@@ -138,7 +138,7 @@ static void print_sound(const job *j)
         }
     printf("sound: %zu fine, %zu silent, %zu shorter than a window, %zu missing\n", count[DATA_SOUND_OK],
            count[DATA_SOUND_SILENT], count[DATA_SOUND_SHORT], count[DATA_SOUND_NONE]);
-    printf("%s: %zu clips prepared, %zu were there already\n", j->out, made, kept);
+    cli_line("%s: %zu clips prepared, %zu were there already", j->out, made, kept);
 }
 
 static int finish(tn_ctx *ctx, const job *j)
@@ -159,7 +159,7 @@ static int finish(tn_ctx *ctx, const job *j)
         status = print_counts(ctx, &good);
     if (status == TN_OK) {
         print_sound(j);
-        printf("list: %s/manifest.csv, hash %016" PRIx64 "\n", j->out, data_manifest_hash(&good));
+        cli_line("list: %s/manifest.csv, hash %016" PRIx64, j->out, data_manifest_hash(&good));
         if (failed)
             printf("failed: %zu of %zu clips, which are not in the list\n", failed, j->list.count);
     }

@@ -115,9 +115,9 @@ static int make_clip(tn_ctx *ctx, const options *o)
     if (data_synth_write(ctx, folder, &o->clip, o->video) != TN_OK)
         return CLI_FAILED;
     if (!o->cmd.quiet)
-        printf("%s: %d frames of %d x %d, %g s of sound at %d Hz\n", folder, data_synth_frame_count(&o->clip),
-               o->clip.width, o->clip.height, (double)data_synth_sample_count(&o->clip) / o->clip.rate,
-               o->clip.rate);
+        cli_line("%s: %d frames of %d x %d, %g s of sound at %d Hz", folder, data_synth_frame_count(&o->clip),
+                 o->clip.width, o->clip.height, (double)data_synth_sample_count(&o->clip) / o->clip.rate,
+                 o->clip.rate);
     return CLI_OK;
 }
 
@@ -185,8 +185,8 @@ static int make_set(tn_ctx *ctx, const options *o, const data_synth_set *set)
     if (status != TN_OK)
         return CLI_FAILED;
     if (!o->cmd.quiet)
-        printf("%s: %d clips of %d sources, %d of each class, %g s each\n", o->cmd.operand[0],
-               set->clips * DATA_SYNTH_CLASSES, set->clips, set->clips, set->clip.seconds);
+        cli_line("%s: %d clips of %d sources, %d of each class, %g s each", o->cmd.operand[0],
+                 set->clips * DATA_SYNTH_CLASSES, set->clips, set->clips, set->clip.seconds);
     return CLI_OK;
 }
 

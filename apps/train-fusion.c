@@ -407,7 +407,8 @@ static void tell(const job *j)
 {
     const nn_svm_point *best = &j->args->grid.point[j->best];
     const size_t rows = j->part[j->learn].count;
-    printf("%s/fusion.svm: %s", j->args->out, svm_grid_kernel(best->kernel));
+    char out[4096];
+    printf("%s/fusion.svm: %s", wt_printable(j->args->out, out, sizeof out), svm_grid_kernel(best->kernel));
     if (best->kernel == NN_SVM_POLYNOMIAL)
         printf(", degree %d", best->degree);
     if (best->kernel != NN_SVM_LINEAR)

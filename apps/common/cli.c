@@ -30,6 +30,16 @@ static void print_message(const char *program, const char *format, va_list args)
     fprintf(stderr, "%s: %s", program, wt_printable(text, line, sizeof line));
 }
 
+void cli_line(const char *format, ...)
+{
+    char text[LINE_BYTES], line[LINE_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    puts(wt_printable(text, line, sizeof line));
+}
+
 int cli_fail(const char *program, const tn_ctx *ctx)
 {
     cli_warn(program, "%s", tn_error(ctx));

@@ -17,6 +17,9 @@ enum {
  * later takes its number and what is printed. */
 void cli_start(void);
 
+/* A line of results on standard output, one line whatever a file's name in it holds. */
+void cli_line(const char *format, ...) TN_PRINTF(1, 2);
+
 /* "PROGRAM: the context's message" on standard error; CLI_FAILED. */
 int cli_fail(const char *program, const tn_ctx *ctx);
 

@@ -217,7 +217,7 @@ static void tell(const train_job *j, const train_run *r)
              (long long)p.best_epoch, j->part[TRAIN_VAL].name ? "validation" : "training", p.best_accuracy,
              p.best_loss);
     if (r->fold < 0)
-        printf("%s/%s.safetensors: %s\n", j->args->out, j->kind->name, text);
+        cli_line("%s/%s.safetensors: %s", j->args->out, j->kind->name, text);
     else
         cmd_note(j->cmd, "fold %s: %s", r->fold_text, text);
 }

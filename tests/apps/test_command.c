@@ -113,6 +113,40 @@ static void nothing_is_printed_into_files(void **state)
     test_remove_dir(dir);
 }
 
+/* A name with a line end in it does not make two lines of one. */
+static void results_are_lines_whatever_the_name(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir(), *out;
+    static const char *const line[] = {
+        "a\\x0ab: 9 clips of 3 sources, 3 of each class, 0.5 s each\n",
+        "c\\x0ad: 1 frames of 32 x 32, 0.1 s of sound at 16000 Hz\n",
+        "\ne\\x0af: 9 clips prepared, 0 were there already\nlist: e\\x0af/manifest.csv, hash ",
+        "g\\x0ah/audio.safetensors: 1 epochs, best epoch 1: ",
+        "i\\x0aj.safetensors: 17 tensors from g\\x0ah/audio.safetensors (safetensors)\n",
+    };
+    const int status =
+        test_run(&out, NULL,
+                 "cd %s && %s --set 3 --seconds 0.5 --size 32x32 \"$(printf 'a\\nb')\" && "
+                 "%s --seconds 0.1 --size 32x32 \"$(printf 'c\\nd')\" && "
+                 "%s --size 16 --num-frames 1 \"$(printf 'a\\nb/manifest.csv')\" \"$(printf 'e\\nf')\"",
+                 dir, test_program("synth"), test_program("synth"), test_program("prepare"));
+    assert_int_equal(status, 0);
+    for (int i = 0; i < 3; i++)
+        test_has(out, line[i]);
+    free(out);
+    assert_int_equal(
+        test_run(&out, NULL,
+                 "cd %s && %s --data e*/manifest.csv --out \"$(printf 'g\\nh')\" --epochs 1 --dense 2 "
+                 "--cells 2 && %s g*/audio.safetensors \"$(printf 'i\\nj.safetensors')\"",
+                 dir, test_program("train-audio"), test_program("convert")),
+        0);
+    for (int i = 3; i < 5; i++)
+        test_has(out, line[i]);
+    free(out);
+    test_remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +154,7 @@ int main(void)
         cmocka_unit_test(wrong_usage_is_told_and_nothing_is_done),
         cmocka_unit_test(a_standard_output_that_takes_nothing_is_an_error),
         cmocka_unit_test(nothing_is_printed_into_files),
+        cmocka_unit_test(results_are_lines_whatever_the_name),
     };
     return cmocka_run_group_tests_name("command", tests, NULL, NULL);
 }
