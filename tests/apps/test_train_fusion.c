@@ -272,6 +272,85 @@ static void splits_that_are_not_there(void **state)
     assert_int_equal(TRAIN_FUSION(NULL, NULL, "--data some --out %s --no-full-train --quiet", "some.out"), 0);
 }
 
+/* What a clip is is said by the video's scores of every other clip, and by the audio's of the rest. */
+static void one_network_knows_enough(void **state)
+{
+    (void)state;
+    enum { CLIPS = 18 };
+    tn_ctx *ctx = test_ctx(1, NULL);
+    make_folders("half");
+    for (int audio = 0; audio < 2; audio++) {
+        test_bytes b = {0};
+        test_put_text(&b, HEADER);
+        for (int i = 0; i < CLIPS; i++) {
+            const int k = i / 2 % CLASSES;
+            char *known = test_text("c%d,%s,positive,s%d,%d,train", i, class_name[k], i, i % 4 / 2);
+            char *blank = test_text("c%d,,positive,,,", i);
+            test_put_text(&b, i % 2 == audio ? known : blank);
+            test_put_text(&b, k == 0 ? ",0.5,0.25,0.25\n" : k == 1 ? ",0.25,0.5,0.25\n" : ",0.25,0.25,0.5\n");
+            free(known);
+            free(blank);
+        }
+        test_write_file(test_in(dir, audio ? "half/audio/scores.train.csv" : "half/video/scores.train.csv"),
+                        b.data, b.size);
+        free(b.data);
+    }
+    assert_int_equal(TRAIN_FUSION(NULL, NULL, "--data half --out %s --no-full-train --quiet", "half/out"), 0);
+    nn_scores fused = read_scores(ctx, "half/out/scores.train.csv");
+    assert_int_equal(fused.count, CLIPS);
+    for (int i = 0; i < CLIPS; i++) {
+        char *name = test_text("c%d", i), *source = test_text("s%d", i);
+        const nn_score *row = find(&fused, name);
+        assert_non_null(row);
+        assert_string_equal(fused.class_name[row->label], class_name[i / 2 % CLASSES]);
+        assert_string_equal(row->source, source);
+        assert_string_equal(row->split, "train");
+        assert_int_equal(row->faces, i % 4 / 2);
+        free(name);
+        free(source);
+    }
+    nn_scores_free(ctx, &fused);
+    tn_ctx_destroy(ctx);
+}
+
+/* What was chosen is printed, and written down with what it was chosen from. */
+static void what_was_chosen_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments, *printed;
+        const char *has[3], *lacks[2]; /* settings.json */
+    } cases[] = {
+        {"-t 0 --log2c 1,1,1",
+         "chosen/fusion.svm: linear, C 2: cross-validation accuracy ",
+         {"\"chosen.kernel\": \"linear\"", "\"chosen.cost\": \"2\"", "\"kernel\": \"0\""},
+         {"chosen.gamma", "chosen.degree"}},
+        {"-t 1 -d 2 -r 3 --log2c 1,1,1 --log2g -2,-2,1",
+         "chosen/fusion.svm: polynomial, degree 2, gamma 0.25, C 2: cross-validation accuracy ",
+         {"\"chosen.degree\": \"2\"", "\"chosen.gamma\": \"0.25\"", "\"coef0\": \"3\""},
+         {"chosen.nothing", "chosen.none"}},
+        {"-t 2 --log2c 1,1,1 --log2g -2,-2,1",
+         "chosen/fusion.svm: rbf, gamma 0.25, C 2: cross-validation",
+         {"\"chosen.gamma\": \"0.25\"", "\"log2g\": \"-2", "\"chosen.correct\": \""},
+         {"chosen.degree", "chosen.none"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *out;
+        assert_int_equal(test_run(&out, NULL, "cd %s && %s -v 3 --data in --out chosen --quiet %s", dir,
+                                  test_program("train-fusion"), cases[i].arguments),
+                         0);
+        if (strncmp(out, cases[i].printed, strlen(cases[i].printed)) != 0)
+            fail_msg("%s: \"%s\", expected \"%s...\"", cases[i].arguments, out, cases[i].printed);
+        free(out);
+        char *text = (char *)test_read_file(test_in(dir, "chosen/settings.json"), NULL);
+        for (int k = 0; k < 3; k++)
+            test_has(text, cases[i].has[k]);
+        for (int k = 0; k < 2; k++)
+            assert_null(strstr(text, cases[i].lacks[k]));
+        free(text);
+    }
+}
+
 /* ---- mistakes -------------------------------------------------------------------------------------- */
 
 static void mistakes(void **state)
@@ -286,6 +365,8 @@ static void mistakes(void **state)
         {"a,positive,positive,,,train,1,0,0\n", "a,neutral,positive,,,train,1,0,0\n",
          "clip \"a\" is labelled positive in bad/video/scores.train.csv:2 but neutral in "
          "bad/audio/scores.train.csv:2"},
+        {"a,neutral,positive,,,train,1,0,0\n", "a,positive,positive,,,train,1,0,0\n",
+         "clip \"a\" is labelled neutral in bad/video/scores.train.csv:2 but positive in"},
         {"a,positive,positive,,,train,1,0,0\n", "a,positive,positive,,,dev,1,0,0\n",
          "clip \"a\" is of split train in bad/video/scores.train.csv:2 but dev in"},
         {"a,positive,positive,,,,1,0,0\na,positive,positive,,,,1,0,0\n", "a,positive,positive,,,,1,0,0\n",
@@ -385,6 +466,8 @@ int main(void)
         cmocka_unit_test(full_train_sees_validation),
         cmocka_unit_test(other_scores),
         cmocka_unit_test(splits_that_are_not_there),
+        cmocka_unit_test(one_network_knows_enough),
+        cmocka_unit_test(what_was_chosen_is_told),
         cmocka_unit_test(mistakes),
         cmocka_unit_test(other_classes),
         cmocka_unit_test(wrong_use),
