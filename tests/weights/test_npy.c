@@ -90,6 +90,13 @@ static void headers_are_checked(void **state)
                       "header length at offset 8: 131071, the limit is 65536");
     bytes.data[7] = 1;
     test_bench_expect(*state, &bytes, TN_UNSUPPORTED, "2.1, only");
+    /* Files that end before the header's length, of two bytes and of four. */
+    bytes.data[7] = 0;
+    for (int major = 1; major <= 2; major++)
+        for (bytes.size = 8; bytes.size < (major == 1 ? 10 : 12); bytes.size++) {
+            bytes.data[6] = (unsigned char)major;
+            test_bench_expect(*state, &bytes, TN_FORMAT, "header length at offset 8: the file ends");
+        }
     free(bytes.data);
 }
 
@@ -167,6 +174,10 @@ static void a_folder_keeps_every_name(void **state)
     assert_status(b->ctx, wt_open(b->ctx, dir, &file), TN_FORMAT);
     assert_non_null(
         strstr(tn_error(b->ctx), "folder/%70lain.weight.npy: beginning at offset 0: the file is empty"));
+    tn_clear_error(b->ctx);
+    test_write_file(twice, "no array", 8);
+    assert_status(b->ctx, wt_open(b->ctx, dir, &file), TN_FORMAT);
+    assert_non_null(strstr(tn_error(b->ctx), "magic at offset 0: not NPY, or the file ends"));
     tn_clear_error(b->ctx);
     char *empty = test_text("%s/empty", b->dir);
     assert_int_equal(mkdir(empty, 0777), 0);
