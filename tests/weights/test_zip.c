@@ -189,7 +189,7 @@ static void directories_lie(void **state)
     LIE(members[0].flags, 0x2000, TN_UNSUPPORTED, "m/data.pkl is encrypted (flags 2008)");
     LIE(members[1].disk, 1, TN_FORMAT, "two sizes, or lies outside the file");
     LIE(members[1].packed_off, 1, TN_FORMAT, "two sizes, or lies outside the file");
-    LIE(members[1].offset_off, 1, TN_FORMAT, "local header at offset");
+    LIE(members[1].offset_off, 1, TN_FORMAT, "not there, for m/byteorder");
     LIE(members[1].offset_off, 1000000, TN_FORMAT, "lies outside the file");
     LIE(members[1].local_name, "m/byteOrder", TN_FORMAT, "its name is not m/byteorder");
     LIE(members[1].local_name, "m/byteorder2", TN_FORMAT, "its name is not m/byteorder");
@@ -228,6 +228,66 @@ static void directories_lie(void **state)
     local.members[1].plain = true;
     local.members[1].local_size = 1;
     expect(state, &local, TN_FORMAT, "the size of m/byteorder is not what the directory says");
+}
+
+/* The place of the last occurrence of four bytes. */
+static size_t last(const test_bytes *b, const char *mark)
+{
+    size_t at = b->size - 4;
+    while (memcmp(b->data + at, mark, 4) != 0)
+        at--;
+    return at;
+}
+
+/* Bytes of the 64-bit form, changed where the form above cannot. */
+static void long_forms_lie(void **state)
+{
+    /* The last entry is m/version: behind its name are a field of five bytes and the 64-bit one, 4 + 24. */
+    enum { CENTRAL_NAME = 28, EXTRA = 46 + sizeof "m/version" - 1, SHORT = EXTRA + 2, LONG = EXTRA + 5 + 2 };
+    static const struct {
+        const char *mark;    /* of the record */
+        int at;              /* in it */
+        uint64_t value;      /* of two bytes */
+        tn_status status;    /* it is refused with */
+        const char *message; /* same */
+    } cases[] = {
+        {"PK\6\7", 4, 1, TN_UNSUPPORTED, "zip64 locator at offset"},
+        {"PK\6\7", 16, 2, TN_UNSUPPORTED, "zip64 locator at offset"},
+        {"PK\6\7", 16, 0, TN_OK, ""},
+        {"PK\6\6", 4, 45, TN_FORMAT, "its length is wrong"},
+        {"PK\6\6", 4, 43, TN_FORMAT, "its length is wrong"},
+        {"PK\6\6", 20, 1, TN_UNSUPPORTED, "zip64 end record at offset"},
+        {"PK\6\6", 24, 3, TN_UNSUPPORTED, "zip64 end record at offset"},
+        {"PK\1\2", CENTRAL_NAME, 10, TN_FORMAT, "an entry is longer than the directory"},
+        {"PK\1\2", CENTRAL_NAME, 0xffff, TN_FORMAT, "an entry is longer than the directory"},
+        {"PK\1\2", SHORT, 30, TN_FORMAT, "m/version has two sizes, or lies outside the file"},
+        {"PK\1\2", SHORT, 0xffff, TN_FORMAT, "m/version has two sizes, or lies outside the file"},
+        {"PK\1\2", LONG, 23, TN_FORMAT, "a 64-bit size is missing"},
+        {"PK\1\2", LONG, 7, TN_FORMAT, "a 64-bit size is missing"},
+        {"PK\1\2", LONG, 25, TN_FORMAT, "m/version has two sizes, or lies outside the file"},
+    };
+    archive a = {.members = GOOD, .zip64 = true};
+    for (int i = 0; i < 4; i++)
+        a.members[i].big = true;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        test_bytes b = {0};
+        build(&b, &a);
+        unsigned char *to = b.data + last(&b, cases[i].mark) + cases[i].at;
+        to[0] = (unsigned char)cases[i].value;
+        to[1] = (unsigned char)(cases[i].value >> 8);
+        test_bench_expect(*state, &b, cases[i].status, cases[i].message);
+        free(b.data);
+    }
+    /* Sizes that the old fields have are theirs, whatever the long field says. */
+    test_bytes b = {0};
+    build(&b, &a);
+    unsigned char *central = b.data + last(&b, "PK\1\2"), *extra = central + EXTRA + 5 + 4;
+    memcpy(central + 20, extra, 4);
+    memcpy(central + 24, extra, 4);
+    memcpy(central + 42, extra + 16, 4);
+    memset(extra, 0xee, 24);
+    test_bench_expect(*state, &b, TN_OK, "");
+    free(b.data);
 }
 
 static void names_are_checked(void **state)
@@ -320,9 +380,9 @@ int main(void)
     if (wt_crc32((const unsigned char *)"123456789", 9) != 0xcbf43926)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_true_archive_opens),   cmocka_unit_test(directories_lie),
-        cmocka_unit_test(names_are_checked),        cmocka_unit_test(records_are_checked),
-        cmocka_unit_test(wrong_checksums_are_told),
+        cmocka_unit_test(the_true_archive_opens), cmocka_unit_test(directories_lie),
+        cmocka_unit_test(long_forms_lie),         cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(records_are_checked),    cmocka_unit_test(wrong_checksums_are_told),
     };
     return cmocka_run_group_tests(tests, test_bench_open, test_bench_close);
 }
