@@ -78,6 +78,45 @@ static void wrong_usage_is_told_and_nothing_is_done(void **state)
     }
 }
 
+static void numbers_are_plain_and_in_range(void **state)
+{
+    (void)state;
+    static const char *const threads[] = {"0",    "-1",  "1025", "1e400", "nan",
+                                          "0x10", "2.5", "' 2'", "''",    "2x"};
+    for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
+        char *arguments = test_text("--threads %s", threads[i]);
+        complains("infer", arguments, 2, ", expected a whole number from 1 to 1024. Try 'infer --help'.");
+        free(arguments);
+    }
+    static const char *const seed[] = {"-1", "18446744073709551616", "1.0", "0x1", "' 1'", "''"};
+    for (size_t i = 0; i < sizeof seed / sizeof seed[0]; i++) {
+        char *arguments = test_text("--seed %s", seed[i]);
+        complains("synth", arguments, 2, ", expected a whole number from 0 to 18446744073709551615. Try");
+        free(arguments);
+    }
+    complains("synth", "--fps inf", 2, "--fps cannot be 'inf', expected a number from 1e-09 to 240. Try");
+    complains("synth", "--threads", 2, "--threads: the N is missing. Try");
+}
+
+/* Of an option that is given twice the last counts, and any beginning of its name that no other has will do.
+ */
+static void the_last_of_two_counts(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir();
+    static const char init[] = "--classes a,b --dense 2 --cells 2";
+    const char *program = test_program("init-weights");
+    assert_int_equal(test_run(NULL, NULL,
+                              "cd %s && %s --audio x %s --seed 1 --see=18446744073709551615 && "
+                              "%s --audio y %s --seed 18446744073709551615 && %s --audio z %s --seed 1",
+                              dir, program, init, program, init, program, init),
+                     0);
+    test_same_files(dir, "x", "y");
+    assert_int_equal(test_run(NULL, NULL, "cd %s && cmp -s x z", dir), 1);
+    complains("init-weights", "--c 3", 2, "unrecognized option '--c'. Try");
+    test_remove_dir(dir);
+}
+
 static void a_standard_output_that_takes_nothing_is_an_error(void **state)
 {
     (void)state;
@@ -152,6 +191,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(help_and_version_are_results),
         cmocka_unit_test(wrong_usage_is_told_and_nothing_is_done),
+        cmocka_unit_test(numbers_are_plain_and_in_range),
+        cmocka_unit_test(the_last_of_two_counts),
         cmocka_unit_test(a_standard_output_that_takes_nothing_is_an_error),
         cmocka_unit_test(nothing_is_printed_into_files),
         cmocka_unit_test(results_are_lines_whatever_the_name),
