@@ -68,7 +68,7 @@ static int parse(int argc, char **argv, bench_options *o)
         .about = about,
         .options = list,
         .option_count = sizeof list / sizeof *list,
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_JSON | CMD_OFFERS_PROFILE,
+        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_JSON | CMD_OFFERS_PROFILE | CMD_OFFERS_PRECISION,
         .max_operands = 1,
     };
     const int status = cmd_parse(&o->cmd, argc, argv);
@@ -85,6 +85,8 @@ static int run(tn_ctx *ctx, void *arg)
     bench_result result = {0};
     for (int i = 0; i < WORKS; i++)
         if (strcmp(works[i].name, o->cmd.operand[0]) == 0) {
+            if (o->cmd.precision != TN_FP32 && works[i].run != bench_video)
+                return cli_usage(o->cmd.program, "--precision is for 'video'");
             const tn_status status = works[i].run(ctx, o, &result);
             const int exit_status = status == TN_OK ? bench_print(ctx, o, &result) : CLI_FAILED;
             bench_result_free(ctx, &result);

@@ -124,7 +124,7 @@ static tn_status of_sound(tn_ctx *ctx, const arguments *args)
 static tn_status of_frames(tn_ctx *ctx, const arguments *args)
 {
     const clip_source source = {.name = args->frames, .frames = args->frames};
-    const nn_model_options options = {.kind = NN_VIDEO, .nameless = true};
+    const nn_model_options options = {.kind = NN_VIDEO, .nameless = true, .precision = args->cmd.precision};
     nn_model *video = NULL;
     data_clip clip = {0};
     nn_result result;
@@ -182,7 +182,7 @@ static int parse(arguments *args, int argc, char **argv)
         .about = "Writes the features that the networks see, as CSV with a header line or as NPY.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_QUIET | CMD_OFFERS_PROFILE,
+        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_QUIET | CMD_OFFERS_PROFILE | CMD_OFFERS_PRECISION,
     };
     return cmd_parse(&args->cmd, argc, argv);
 }
@@ -198,6 +198,8 @@ static int check(const arguments *args)
         return cli_usage(name, "--eps, --rate and --harmonic are for --audio");
     if (args->audio && (args->video_weights || args->num_frames > 0))
         return cli_usage(name, "--video-weights and --num-frames are for --frames");
+    if (args->audio && args->cmd.precision != TN_FP32)
+        return cli_usage(name, "--precision is for --frames: features of sound are doubles");
     if (args->out && !ends_in(args->out, ".csv") && !ends_in(args->out, ".npy"))
         return cli_usage(name, "%s: what is written is called .csv or .npy", args->out);
     return CMD_GO;

@@ -314,7 +314,8 @@ static int parse(arguments *args, int argc, char **argv)
         .exits = "3 some of several clips failed",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
-        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_QUIET | CMD_OFFERS_JSON | CMD_OFFERS_PROFILE,
+        .offers = CMD_OFFERS_THREADS | CMD_OFFERS_QUIET | CMD_OFFERS_JSON | CMD_OFFERS_PROFILE |
+                  CMD_OFFERS_PRECISION,
         .max_operands = -1,
     };
     return cmd_parse(&args->cmd, argc, argv);
@@ -366,7 +367,8 @@ static size_t take_sources(const arguments *args, clip_source *source)
 
 static int judge_sources(const arguments *args, tn_ctx *ctx, const clip_source *source, size_t count)
 {
-    predictor_options options = {.num_frames = args->num_frames, .activities = args->activities};
+    predictor_options options = {
+        .num_frames = args->num_frames, .activities = args->activities, .precision = args->cmd.precision};
     bool want_video = args->activities > 0, want_audio = false, demo = false;
     for (size_t i = 0; i < count; i++) {
         want_video = want_video || source[i].frames || source[i].video;

@@ -97,6 +97,15 @@ bool tn_has_precision(const tn_ctx *ctx, tn_precision precision)
     return precision == TN_FP32 || ctx->bf16;
 }
 
+tn_status tn_check_precision(tn_ctx *ctx, tn_precision precision)
+{
+    if (tn_has_precision(ctx, precision))
+        return TN_OK;
+    const bool machine = strcmp(tn_isa(ctx), "avx512") == 0;
+    return tn_fail(ctx, TN_UNSUPPORTED, "bfloat16 needs AVX512_BF16, which %s %s has not",
+                   machine ? "this machine with" : "the instruction set", tn_isa(ctx));
+}
+
 double tn_core_peak(const tn_ctx *ctx, tn_precision precision)
 {
     if (!tn_has_precision(ctx, precision))

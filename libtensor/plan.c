@@ -33,11 +33,7 @@ static tn_status check_precision(const tn_plan *plan)
     if (plan->training)
         return tn_fail(plan->ctx, TN_UNSUPPORTED,
                        "bfloat16 is for inference: a training plan computes in fp32");
-    if (!tn_has_precision(plan->ctx, plan->precision))
-        return tn_fail(plan->ctx, TN_UNSUPPORTED,
-                       "bfloat16 needs AVX512_BF16, which the instruction set %s %s", tn_isa(plan->ctx),
-                       strcmp(tn_isa(plan->ctx), "avx512") == 0 ? "has not on this machine" : "has not");
-    return TN_OK;
+    return tn_check_precision(plan->ctx, plan->precision);
 }
 
 static tn_status make(tn_plan *plan, const tn_input_shape *shapes, int shape_count)

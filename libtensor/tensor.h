@@ -88,6 +88,9 @@ typedef enum tn_precision { TN_FP32, TN_BF16 } tn_precision;
 /* Whether the context's instruction set computes with it: bfloat16 needs AVX512_BF16 beside "avx512". */
 bool tn_has_precision(const tn_ctx *ctx, tn_precision precision);
 
+/* TN_UNSUPPORTED where it does not, with a message that says what is missing. */
+tn_status tn_check_precision(tn_ctx *ctx, tn_precision precision);
+
 /* What one core does at most: floating-point operations a second of a loop of fused multiply-adds in
  * registers (of bfloat16: with sums in floats), measured on the spot (some 30 ms), with the context's
  * instruction set; 0 where that has no such precision. */

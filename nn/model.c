@@ -4,15 +4,16 @@
 #include <string.h>
 
 struct nn_model {
-    tn_ctx *ctx;           /* borrowed */
-    wt_file *file;         /* its mapped floats are the graph's parameters */
-    tn_graph *graph;       /* the network */
-    nn_facts facts;        /* with the class names in use */
-    nn_video_config video; /* of a video model */
-    nn_audio_config audio; /* of an audio model */
-    nn_network net;        /* vars in the graph */
-    tn_plan *plan;         /* of the last prepare, or NULL */
-    tn_input_shape shape;  /* what the plan was made for */
+    tn_ctx *ctx;            /* borrowed */
+    wt_file *file;          /* its mapped floats are the graph's parameters */
+    tn_graph *graph;        /* the network */
+    nn_facts facts;         /* with the class names in use */
+    tn_precision precision; /* of plans */
+    nn_video_config video;  /* of a video model */
+    nn_audio_config audio;  /* of an audio model */
+    nn_network net;         /* vars in the graph */
+    tn_plan *plan;          /* of the last prepare, or NULL */
+    tn_input_shape shape;   /* what the plan was made for */
 };
 
 /* ---- opening --------------------------------------------------------------------------------------- */
@@ -50,6 +51,8 @@ static tn_status take_names(nn_model *m, const nn_model_options *options)
 
 static tn_status open_model(nn_model *m, const char *path, const nn_model_options *options)
 {
+    TN_TRY(tn_check_precision(m->ctx, options->precision));
+    m->precision = options->precision;
     TN_TRY(wt_open(m->ctx, path, &m->file));
     TN_TRY(read_sizes(m, options->kind));
     TN_TRY(take_names(m, options));
@@ -136,7 +139,8 @@ static tn_status prepare(nn_model *m, nn_kind kind, const tn_input_shape *shape)
     tn_plan_destroy(m->plan);
     m->plan = NULL;
     /* Layer by layer, so that the file and its packed copy are never both in memory. */
-    const tn_plan_options options = {.mode = TN_INFERENCE, .packed = release, .packed_arg = m->file};
+    const tn_plan_options options = {
+        .mode = TN_INFERENCE, .precision = m->precision, .packed = release, .packed_arg = m->file};
     const tn_input_shape shapes[2] = {*shape, {.name = "lengths", .size = {shape->size[0]}}};
     TN_TRY(tn_plan_create(m->graph, &options, shapes, kind == NN_AUDIO ? 2 : 1, &m->plan));
     m->shape = *shape;

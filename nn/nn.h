@@ -200,11 +200,12 @@ typedef struct nn_model_options {
     nn_kind kind;            /* what the caller expects the file to hold */
     const wt_labels *labels; /* class names; NULL: those of the file */
     bool nameless;           /* go on without any class names */
+    tn_precision precision;  /* of the plans: see tn_plan_create() */
 } nn_model_options;
 
 /* Opens a file of weights and builds its network, ready to predict. Fails where the file cannot be read, is
- * of the other kind, does not fit (as nn_bind()), has no class names and none are given, or where their
- * number is not that of the head's rows. */
+ * of the other kind, does not fit (as nn_bind()), has no class names and none are given, where their number
+ * is not that of the head's rows, or as tn_check_precision(). */
 tn_status nn_model_open(tn_ctx *ctx, const char *path, const nn_model_options *options, nn_model **out);
 void nn_model_close(nn_model *model);
 

@@ -120,11 +120,12 @@ static int print_json(const tn_ctx *ctx, const bench_options *o, const bench_res
                       double peak)
 {
     const bench_times *t = &r->times;
-    json_t *object = json_pack(
-        "{s:s, s:s, s:f, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:i, s:s}", "benchmark", o->cmd.operand[0],
-        "work", r->work, "seconds", t->seconds, "lowest", t->lowest, "highest", t->highest, "cpu_seconds",
-        t->cpu, "runs", o->runs, "gflops", rate * 1e-9, "peak_gflops", peak * 1e-9, "peak_share", rate / peak,
-        "peak_rss_mb", peak_memory(), "threads", tn_threads(ctx), "isa", tn_isa(ctx));
+    json_t *object = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:i, s:s, s:s}",
+                               "benchmark", o->cmd.operand[0], "work", r->work, "seconds", t->seconds,
+                               "lowest", t->lowest, "highest", t->highest, "cpu_seconds", t->cpu, "runs",
+                               o->runs, "gflops", rate * 1e-9, "peak_gflops", peak * 1e-9, "peak_share",
+                               rate / peak, "peak_rss_mb", peak_memory(), "threads", tn_threads(ctx), "isa",
+                               tn_isa(ctx), "precision", o->cmd.precision == TN_BF16 ? "bf16" : "fp32");
     if (object && r->rows > 0 && json_object_set_new(object, "cases", row_objects(r, peak)) != 0) {
         json_decref(object);
         object = NULL;
@@ -164,12 +165,13 @@ static void print_rows(const bench_result *r, double peak)
 int bench_print(const tn_ctx *ctx, const bench_options *o, const bench_result *r)
 {
     const bench_times *t = &r->times;
-    const double core = tn_core_peak(ctx, TN_FP32), peak = core * tn_threads(ctx),
+    const tn_precision precision = o->cmd.precision;
+    const double core = tn_core_peak(ctx, precision), peak = core * tn_threads(ctx),
                  rate = r->flops / t->seconds;
     if (o->cmd.json)
         return print_json(ctx, o, r, rate, peak);
-    printf("%s: %s, %d thread%s, %s\n", o->cmd.operand[0], r->work, tn_threads(ctx),
-           tn_threads(ctx) == 1 ? "" : "s", tn_isa(ctx));
+    printf("%s: %s, %d thread%s, %s%s\n", o->cmd.operand[0], r->work, tn_threads(ctx),
+           tn_threads(ctx) == 1 ? "" : "s", tn_isa(ctx), precision == TN_BF16 ? ", bf16" : "");
     if (r->rows > 0)
         print_rows(r, peak);
     printf("  seconds      %.6g (median of %d; %.6g to %.6g)\n", t->seconds, o->runs, t->lowest, t->highest);

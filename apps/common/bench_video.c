@@ -11,7 +11,8 @@ enum { CLASSES = 305, SIZE = 224, TRAIN_CLASSES = 3, TRAIN_BATCH = 4 };
 /* ---- the network ----------------------------------------------------------------------------------- */
 
 /* A plan for seeded weights and clips: what they are does not change how long it takes. */
-static tn_status open_network(tn_ctx *ctx, bool train, int batch, int frames, bench_network *n)
+static tn_status open_network(tn_ctx *ctx, bool train, int batch, int frames, tn_precision precision,
+                              bench_network *n)
 {
     const nn_video_config config = nn_video_defaults(train ? TRAIN_CLASSES : CLASSES);
     const nn_optimizer_options adam = nn_optimizer_defaults(NN_ADAM);
@@ -24,7 +25,8 @@ static tn_status open_network(tn_ctx *ctx, bool train, int batch, int frames, be
         TN_TRY(nn_optimizer_create(n->graph, &adam, &n->optimizer));
     const tn_input_shape shapes[] = {{tn_var_name(n->vars.input), {batch, 3, frames, SIZE, SIZE}},
                                      {"labels", {batch}}};
-    const tn_plan_options options = {.mode = train ? TN_TRAINING : TN_INFERENCE, .loss = n->loss};
+    const tn_plan_options options = {
+        .mode = train ? TN_TRAINING : TN_INFERENCE, .loss = n->loss, .precision = precision};
     TN_TRY(tn_plan_create(n->graph, &options, shapes, train ? 2 : 1, &n->plan));
     const tn_tensor x = tn_plan_value(n->plan, n->vars.input);
     tn_fill_uniform(x.data, (size_t)tn_numel(&x), 1, tn_hash("clip"), -1, 1);
@@ -37,7 +39,7 @@ tn_status bench_video(tn_ctx *ctx, const bench_options *o, bench_result *out)
 {
     const int batch = o->batch ? o->batch : 1;
     bench_network n = {.rate = 1e-5};
-    tn_status status = open_network(ctx, false, batch, o->frames, &n);
+    tn_status status = open_network(ctx, false, batch, o->frames, o->cmd.precision, &n);
     if (status == TN_OK)
         status = bench_time(ctx, o, bench_network_answer, &n, &out->times);
     if (status == TN_OK) {
@@ -57,7 +59,7 @@ tn_status bench_fine_tune(tn_ctx *ctx, const bench_options *o, bench_result *out
 {
     const int batch = o->batch ? o->batch : TRAIN_BATCH;
     bench_network n = {.rate = 1e-5};
-    tn_status status = open_network(ctx, true, batch, o->frames, &n);
+    tn_status status = open_network(ctx, true, batch, o->frames, TN_FP32, &n);
     if (status == TN_OK)
         status = bench_time(ctx, o, bench_network_train, &n, &out->times);
     if (status == TN_OK) {

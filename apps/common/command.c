@@ -99,6 +99,10 @@ static void add_common(cmd_line *cmd, cmd_table *table)
 {
     cmd_option seed = {.name = "seed", .type = CMD_U64, .value = "N", .help = "of random numbers"};
     seed.out = &cmd->seed;
+    cmd_option precision = {.name = "precision", .type = CMD_PRECISION, .value = "P"};
+    precision.help = "of the video network: fp32 (default) or bf16, which is faster\n"
+                     "and less exact and needs AVX512_BF16";
+    precision.out = &cmd->precision;
     const struct {
         int bit;           /* of cmd->offers; 0: always */
         cmd_option option; /* what it offers */
@@ -107,6 +111,7 @@ static void add_common(cmd_line *cmd, cmd_table *table)
         {CMD_OFFERS_PROFILE,
          cmd_flag("profile", "tell on stderr where each network's time goes", &cmd->profile)},
         {CMD_OFFERS_SEED, seed},
+        {CMD_OFFERS_PRECISION, precision},
         {CMD_OFFERS_THREADS,
          cmd_int("threads", "N", "how many (default: one per core); no result depends on it", &cmd->threads,
                  1, MAX_THREADS)},
@@ -211,6 +216,11 @@ static int store(const cmd_line *cmd, const cmd_option *o, const char *text)
             return cli_usage(cmd->program, "--%s cannot be '%s', expected a number from %g to %g", o->name,
                              text, o->low, o->high);
         *(double *)o->out = number;
+        return CMD_GO;
+    case CMD_PRECISION:
+        if (strcmp(text, "fp32") != 0 && strcmp(text, "bf16") != 0)
+            return cli_usage(cmd->program, "--%s cannot be '%s', expected fp32 or bf16", o->name, text);
+        *(tn_precision *)o->out = *text == 'b' ? TN_BF16 : TN_FP32;
         return CMD_GO;
     }
     return CMD_GO;

@@ -14,12 +14,13 @@ enum { CMD_GO = -1 };
 
 /* Where an option's value goes. */
 typedef enum cmd_type {
-    CMD_FLAG,  /* bool, set to true; takes no value */
-    CMD_TEXT,  /* const char *, borrowed from argv; not empty */
-    CMD_TEXTS, /* cmd_texts: the same, as often as it is given */
-    CMD_INT,   /* int, from low to high */
-    CMD_U64,   /* uint64_t */
-    CMD_NUMBER /* double, from low to high, finite */
+    CMD_FLAG,     /* bool, set to true; takes no value */
+    CMD_TEXT,     /* const char *, borrowed from argv; not empty */
+    CMD_TEXTS,    /* cmd_texts: the same, as often as it is given */
+    CMD_INT,      /* int, from low to high */
+    CMD_U64,      /* uint64_t */
+    CMD_NUMBER,   /* double, from low to high, finite */
+    CMD_PRECISION /* tn_precision: "fp32" or "bf16" */
 } cmd_type;
 
 /* The values of an option that may be given more than once, in order. */
@@ -55,7 +56,8 @@ enum {
     CMD_OFFERS_SEED = 2,
     CMD_OFFERS_QUIET = 4,
     CMD_OFFERS_JSON = 8,
-    CMD_OFFERS_PROFILE = 16
+    CMD_OFFERS_PROFILE = 16,
+    CMD_OFFERS_PRECISION = 32
 };
 
 typedef struct cmd_line {
@@ -72,6 +74,7 @@ typedef struct cmd_line {
     bool quiet;                /* --quiet: no notes and no progress */
     bool json;                 /* --json */
     bool profile;              /* --profile */
+    tn_precision precision;    /* --precision of the video network */
     char **operand;            /* arguments that are no options, in order: set by cmd_parse() */
     int operand_count;         /* of them */
 } cmd_line;

@@ -155,10 +155,11 @@ static tn_status check_audio_inputs(tn_ctx *ctx, const nn_model *audio)
 
 static tn_status open_networks(predictor *p, const predictor_options *o)
 {
-    nn_model_options options = {.kind = NN_VIDEO, .labels = o->labels};
+    nn_model_options options = {.kind = NN_VIDEO, .labels = o->labels, .precision = o->precision};
     if (o->video)
         TN_TRY(nn_model_open(p->ctx, o->video, &options, &p->video));
     options.kind = NN_AUDIO;
+    options.precision = TN_FP32;
     if (o->audio && !o->activities) {
         TN_TRY(nn_model_open(p->ctx, o->audio, &options, &p->audio));
         TN_TRY(check_audio_inputs(p->ctx, p->audio));

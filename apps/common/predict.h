@@ -46,6 +46,7 @@ typedef struct predictor_options {
     const char *fusion;      /* SVM that fuses; NULL: the mean */
     const wt_labels *labels; /* class names; NULL: those of the files */
     int num_frames;          /* of a clip; 0: as the model file says, else 10 */
+    tn_precision precision;  /* of the video network */
     int activities;          /* 0: a valence; else name that many activities, from video alone */
 } predictor_options;
 

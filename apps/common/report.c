@@ -15,6 +15,8 @@ char *report_shape(const tn_tensor *t, char *out, size_t room)
     out[0] = '\0';
     for (int i = 0; i < t->rank && used < room; i++)
         used += (size_t)snprintf(out + used, room - used, "%s%lld", i ? "x" : "", (long long)t->size[i]);
+    if (t->precision == TN_BF16 && used < room)
+        snprintf(out + used, room - used, ":bf16");
     return out;
 }
 
@@ -29,7 +31,7 @@ static void print_step(const char *op, const char *name, const char *shapes, dou
     char rate[32] = "";
     if (flops > 0 && seconds > 0)
         snprintf(rate, sizeof rate, "%.1f", flops / seconds * 1e-9);
-    fprintf(stderr, "  %-34s %-28s %-36s %9.3f %8s %5.1f\n", op, name, shapes, seconds * 1e3, rate,
+    fprintf(stderr, "  %-34s %-28s %-40s %9.3f %8s %5.1f\n", op, name, shapes, seconds * 1e3, rate,
             total > 0 ? 100 * seconds / total : 0);
 }
 
@@ -48,7 +50,7 @@ void report_profile(const char *title, const tn_plan *plan)
     fprintf(stderr, "%s: %.2f GFLOP, %.1f MB of buffers, %.1f MB of packed weights, mean of %lld run%s\n",
             title, info.flops * 1e-9, (double)info.slab_bytes * 1e-6, (double)info.packed_bytes * 1e-6,
             (long long)runs, runs == 1 ? "" : "s");
-    fprintf(stderr, "  %-34s %-28s %-36s %9s %8s %5s\n", "op", "name", "shapes", "ms", "GFLOP/s", "%");
+    fprintf(stderr, "  %-34s %-28s %-40s %9s %8s %5s\n", "op", "name", "shapes", "ms", "GFLOP/s", "%");
     double flops = 0;
     for (int i = 0; i < info.steps; i++) {
         const tn_step_info step = tn_plan_step(plan, i);
@@ -65,7 +67,7 @@ void report_profile(const char *title, const tn_plan *plan)
 static void print_trained(const char *op, const char *name, const char *shapes, const double seconds[2],
                           double total)
 {
-    fprintf(stderr, "  %-34s %-28s %-36s %9.3f %9.3f %5.1f\n", op, name, shapes, seconds[0] * 1e3,
+    fprintf(stderr, "  %-34s %-28s %-40s %9.3f %9.3f %5.1f\n", op, name, shapes, seconds[0] * 1e3,
             seconds[1] * 1e3, total > 0 ? 100 * (seconds[0] + seconds[1]) / total : 0);
 }
 
@@ -84,7 +86,7 @@ void report_training(const char *title, const tn_step_info *step, int count)
     }
     fprintf(stderr, "%s: %.2f GFLOP forward, mean of %lld training step%s, shapes of the last\n", title,
             flops * 1e-9, (long long)runs, runs == 1 ? "" : "s");
-    fprintf(stderr, "  %-34s %-28s %-36s %9s %9s %5s\n", "op", "name", "shapes", "ms", "back ms", "%");
+    fprintf(stderr, "  %-34s %-28s %-40s %9s %9s %5s\n", "op", "name", "shapes", "ms", "back ms", "%");
     for (int i = 0; i < count; i++) {
         char op[64], in[64], out[64], shapes[160];
         const double seconds[2] = {step[i].forward_seconds / (double)runs,

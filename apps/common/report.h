@@ -12,7 +12,7 @@ void report_profile(const char *title, const tn_plan *plan);
 /* The same of steps that were summed up elsewhere, with the mean times of their forward and backward runs. */
 void report_training(const char *title, const tn_step_info *step, int count);
 
-/* Writes sizes as "1x3x10x224x224" into `out` and returns it. */
+/* Writes sizes as "1x3x10x224x224", of bfloat16 "1x64x8x56x56:bf16", into `out` and returns it. */
 char *report_shape(const tn_tensor *t, char *out, size_t room);
 
 /* A bar on stderr for something that takes `total` steps, with the time that is left. */

@@ -61,7 +61,24 @@ static void the_video_network_is_measured(void **state)
     assert_true(flops > 79.7 / 8 && flops < 79.7 / 4);
     assert_string_equal(json_string_value(json_object_get(object, "work")),
                         "the video network's answers of 1 x 2 frames of 224 x 224");
+    assert_string_equal(json_string_value(json_object_get(object, "precision")), "fp32");
     json_decref(object);
+}
+
+/* The same work, measured against the peak of bfloat16. */
+static void the_video_network_is_measured_in_bf16(void **state)
+{
+    (void)state;
+    test_need_bf16();
+    json_t *fp32 = measure("video --frames 1"), *bf16 = measure("video --frames 1 --precision bf16");
+    assert_string_equal(json_string_value(json_object_get(bf16, "precision")), "bf16");
+    assert_true(number(bf16, "peak_gflops") > 1.2 * number(fp32, "peak_gflops"));
+    assert_true(number(bf16, "peak_rss_mb") < number(fp32, "peak_rss_mb"));
+    assert_true(fabs(number(bf16, "gflops") * number(bf16, "seconds") /
+                         (number(fp32, "gflops") * number(fp32, "seconds")) -
+                     1) < 1e-3);
+    json_decref(fp32);
+    json_decref(bf16);
 }
 
 /* Forward, and two products for each of its own; the stem (26.4 GFLOP of 16 frames) needs no gradient of the
@@ -254,6 +271,7 @@ static void text_and_mistakes(void **state)
     test_failure(".", "bench", "nothing", 2, "there is no benchmark 'nothing'");
     test_failure(".", "bench", "ops --op nothing", 2, "there is no op 'nothing'");
     test_failure(".", "bench", "", 2, "which benchmark?");
+    test_failure(".", "bench", "audio --precision bf16", 2, "--precision");
 }
 
 int main(void)
@@ -261,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(benchmarks_of_the_network_count_its_work),
         cmocka_unit_test(the_video_network_is_measured),
+        cmocka_unit_test(the_video_network_is_measured_in_bf16),
         cmocka_unit_test(a_step_of_its_training_is_measured),
         cmocka_unit_test(the_head_is_trained_for_250_epochs),
         cmocka_unit_test(features_are_measured_at_any_rate),

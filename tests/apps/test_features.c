@@ -167,6 +167,19 @@ static void features_of_frames_do_not_depend_on_threads_but_on_the_frames(void *
     free(one);
 }
 
+static void features_of_frames_may_be_bfloat16(void **state)
+{
+    (void)state;
+    test_need_bf16();
+    char *fp32, *bf16;
+    assert_int_equal(FEATURES(&fp32, NULL, "%s --frames frames --video-weights v.safetensors", ""), 0);
+    assert_int_equal(
+        FEATURES(&bf16, NULL, "%s --frames frames --video-weights v.safetensors", "--precision bf16"), 0);
+    assert_string_not_equal(fp32, bf16);
+    free(fp32);
+    free(bf16);
+}
+
 static void non_numbers_are_kept_and_told(void **state)
 {
     (void)state;
@@ -220,6 +233,8 @@ static void bad_input_gives_one_line(void **state)
         {"--frames frames", 2, "--video-weights"},
         {"--frames frames --video-weights v.safetensors --rate 8000", 2, "--rate"},
         {"--audio sound.wav --num-frames 3", 2, "--num-frames"},
+        {"--audio sound.wav --precision bf16", 2, "--precision"},
+        {"--frames frames --video-weights v.safetensors --precision half", 2, "--precision"},
         {"--audio sound.wav --eps 0", 2, "--eps"},
         {"--audio sound.wav --eps nan", 2, "--eps"},
         {"--audio sound.wav -o x.txt", 2, "x.txt"},
@@ -234,6 +249,7 @@ int main(void)
         cmocka_unit_test(sound_is_a_table_of_what_the_library_computes),
         cmocka_unit_test(files_hold_the_same_numbers),
         cmocka_unit_test(features_of_frames_do_not_depend_on_threads_but_on_the_frames),
+        cmocka_unit_test(features_of_frames_may_be_bfloat16),
         cmocka_unit_test(non_numbers_are_kept_and_told),
         cmocka_unit_test(profile_is_a_table_on_stderr),
         cmocka_unit_test(bad_input_gives_one_line),

@@ -411,6 +411,28 @@ static void the_number_of_threads_changes_no_bit(void **state)
     free(first);
 }
 
+static void bfloat16_is_an_option(void **state)
+{
+    (void)state;
+    char *err;
+    assert_int_equal(test_run(NULL, &err,
+                              "cd %s && VALENCE_ISA=generic %s --precision bf16 " NETWORKS " frames", all.dir,
+                              test_program("infer")),
+                     1);
+    assert_true(test_is_line(err, "infer: ", "AVX512_BF16, which the instruction set generic has not"));
+    free(err);
+    test_need_bf16();
+    json_t *fp32 = answer_of(0, "--precision fp32 " NETWORKS " frames");
+    json_t *bf16 = answer_of(0, "--precision bf16 " NETWORKS " frames");
+    const double distance = fabs(score(fp32, "video", "good") - score(bf16, "video", "good"));
+    assert_true(distance > 0 && distance < 0.05);
+    json_decref(fp32);
+    json_decref(bf16);
+    assert_int_equal(INFER(NULL, &err, "--profile --precision bf16 %s frames", NETWORKS), 0);
+    test_has(err, "1x3x4x64x64 > 1x4x4x32x32:bf16");
+    free(err);
+}
+
 static void profile_is_a_table_on_stderr(void **state)
 {
     (void)state;
@@ -476,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_batch_goes_on_behind_a_clip_that_fails),
         cmocka_unit_test(clips_are_read_ahead_and_answered_in_order),
         cmocka_unit_test(the_number_of_threads_changes_no_bit),
+        cmocka_unit_test(bfloat16_is_an_option),
         cmocka_unit_test(profile_is_a_table_on_stderr),
         cmocka_unit_test(real_clips_with_and_without_sound),
     };

@@ -181,6 +181,9 @@ static void wrong_usage_is_two(void **state)
         {"--threads -1 frames", "--threads"},
         {"--threads 1e999 frames", "--threads"},
         {"--activities 0 frames", "--activities"},
+        {"--precision fp16 frames", "--precision"},
+        {"--precision '' frames", "--precision"},
+        {"--precision", "--precision"},
         {"--activities 5 --audio sound.wav frames", "--activities"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

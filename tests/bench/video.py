@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The video network by bin/bench, ONNX Runtime and PyTorch, in turns.
 
-    video.py [--bench bin/bench] [--frames 16] [--threads 1] [--repeat 5] [--torch]
+    video.py [--bench bin/bench] [--frames 16] [--threads 1] [--repeat 5] [--precision fp32] [--torch]
 
 Needs torch, onnx and onnxruntime. Each turn times one run of each, after one that is not timed, in a process of its own.
 Prints the medians of the seconds on the clock and of the processor, and the ratios. Only the latter mean something where other
@@ -54,7 +54,7 @@ def export(golden, model, frames):
 
 def ours(args):
     out = subprocess.run([args.bench, "video", "--json", "--runs", "1", "--frames", str(args.frames), "--threads",
-                          str(args.threads)], check=True, capture_output=True, text=True).stdout
+                          str(args.threads), "--precision", args.precision], check=True, capture_output=True, text=True).stdout
     result = json.loads(out)
     return result["seconds"], result["cpu_seconds"]
 
@@ -70,6 +70,7 @@ def main():
     parser.add_argument("--bench", default="bin/bench")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of bin/bench; the others stay fp32")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--torch", action="store_true", help="PyTorch too")
     args = parser.parse_args()

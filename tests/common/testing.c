@@ -31,6 +31,17 @@ char *test_data(const char *name)
     return path;
 }
 
+void test_need_bf16(void)
+{
+    tn_ctx *ctx = test_ctx(1, NULL);
+    const bool have = tn_has_precision(ctx, TN_BF16);
+    if (!have)
+        printf("skip: %s has no bfloat16 here\n", tn_isa(ctx));
+    tn_ctx_destroy(ctx);
+    if (!have)
+        skip();
+}
+
 bool test_quick(void)
 {
     const char *quick = getenv("VALENCE_QUICK");

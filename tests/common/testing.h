@@ -23,6 +23,9 @@ char *test_data(const char *name);
 /* Whether VALENCE_QUICK is set: a run under a sanitizer that wants the small cases only. */
 bool test_quick(void);
 
+/* Skips the test, saying why, where the best instruction set of this machine has no bfloat16. */
+void test_need_bf16(void);
+
 /* A fresh folder below $TMPDIR, removed with what is in it by test_remove_dir(). */
 char *test_make_dir(void);
 void test_remove_dir(char *dir);

@@ -13,22 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool have_bf16(void)
-{
-    tn_ctx *ctx = test_ctx(1, NULL);
-    const bool have = tn_has_precision(ctx, TN_BF16);
-    tn_ctx_destroy(ctx);
-    return have;
-}
-
-static void skip_without_bf16(void)
-{
-    if (!have_bf16()) {
-        print_message("skip: this instruction set has no bfloat16\n");
-        skip();
-    }
-}
-
 /* ---- numbers --------------------------------------------------------------------------------------- */
 
 static float rounded(float f)
@@ -308,7 +292,7 @@ static int try_cases(const oracle *of, const tn_case *cases)
 static void op_agrees_with_its_oracle(void **state)
 {
     const oracle *of = *state;
-    skip_without_bf16();
+    test_need_bf16();
     assert_int_equal(try_cases(of, of->op->cases), 0);
     if (of->op == &tn_op_conv3d)
         assert_int_equal(try_cases(of, convolutions), 0);
@@ -342,7 +326,7 @@ static void what_convolutions_and_pools_pass_on_is_bf16(void **state)
 {
     (void)state;
     char text[1024];
-    skip_without_bf16();
+    test_need_bf16();
     net n = net_open_residual(1);
     tn_plan *plan = NULL;
     assert_ok(n.ctx, plan_of(&n, (tn_plan_options){0}, &plan));
@@ -373,7 +357,7 @@ static void what_convolutions_and_pools_pass_on_is_bf16(void **state)
 static void a_value_that_is_not_finite_is_found(void **state)
 {
     (void)state;
-    skip_without_bf16();
+    test_need_bf16();
     net n = net_open_residual(1);
     tn_plan *plan = NULL;
     assert_ok(n.ctx, plan_of(&n, (tn_plan_options){.debug = true}, &plan));

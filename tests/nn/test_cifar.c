@@ -112,14 +112,14 @@ static cifar make(tn_ctx *ctx, const wt_file *file, int blocks, bool inflated)
     return c;
 }
 
-static tn_plan *plan_of(tn_ctx *ctx, const cifar *c, int64_t batch)
+static tn_plan *plan_of(tn_ctx *ctx, const cifar *c, int64_t batch, tn_precision precision)
 {
     const tn_input_shape shapes[3] = {
         {.name = "picture", .size = {batch, 3, c->inflated ? 1 + 2 * (1 + 6 * c->blocks) : 1, SIDE, SIDE}},
         {.name = "zeros0", .size = {batch, 8, c->zeros[0][0], c->zeros[0][1], c->zeros[0][1]}},
         {.name = "zeros1", .size = {batch, 16, c->zeros[1][0], c->zeros[1][1], c->zeros[1][1]}},
     };
-    const tn_plan_options options = {.mode = TN_INFERENCE};
+    const tn_plan_options options = {.mode = TN_INFERENCE, .precision = precision};
     tn_plan *plan = NULL;
     assert_ok(ctx, tn_plan_create(c->graph, &options, shapes, 3, &plan));
     return plan;
@@ -172,27 +172,61 @@ static float *read_pictures(tn_ctx *ctx, const char *root)
 
 /* ---- tests ----------------------------------------------------------------------------------------- */
 
-static int count_right(tn_ctx *ctx, const cifar *c, const float *pictures)
+/* The logits of all pictures, PICTURES x CLASSES; the caller's to free(). */
+static float *run_all(tn_ctx *ctx, const cifar *c, const float *pictures, tn_precision precision)
 {
     enum { BATCH = 50 };
-    tn_plan *plan = plan_of(ctx, c, BATCH);
+    float *all = malloc((size_t)PICTURES * CLASSES * sizeof *all);
+    assert_non_null(all);
+    tn_plan *plan = plan_of(ctx, c, BATCH, precision);
     const tn_tensor input = tn_plan_value(plan, tn_find(c->graph, "picture"));
     const tn_tensor logits = tn_plan_value(plan, tn_find(c->graph, "logits"));
-    int right = 0;
     for (int first = 0; first < PICTURES; first += BATCH) {
         const tn_tensor rows = tn_view((float *)pictures + (size_t)first * 3 * SIDE * SIDE, 5, input.size);
         tn_copy(&input, &rows);
         tn_plan_forward(plan);
-        for (int i = 0; i < BATCH; i++) {
-            const float *row = logits.data + i * CLASSES;
-            int best = 0;
-            for (int k = 1; k < CLASSES; k++)
-                best = row[k] > row[best] ? k : best;
-            right += best == (first + i) / PER_CLASS;
-        }
+        memcpy(all + first * CLASSES, logits.data, (size_t)(BATCH * CLASSES) * sizeof *all);
     }
     tn_plan_destroy(plan);
+    return all;
+}
+
+static int label_of(const float *logits, int picture)
+{
+    const float *row = logits + picture * CLASSES;
+    int best = 0;
+    for (int k = 1; k < CLASSES; k++)
+        best = row[k] > row[best] ? k : best;
+    return best;
+}
+
+static int count_right(const float *logits)
+{
+    int right = 0;
+    for (int i = 0; i < PICTURES; i++)
+        right += label_of(logits, i) == i / PER_CLASS;
     return right;
+}
+
+/* How far bfloat16 moves the logits, and how many labels with them. */
+static void compare_precisions(const char *name, const float *fp32, const float *bf16)
+{
+    double sum = 0, all = 0, largest = 0;
+    int changed = 0;
+    for (int i = 0; i < PICTURES * CLASSES; i++) {
+        const double d = (double)bf16[i] - (double)fp32[i];
+        sum += d * d;
+        all += (double)fp32[i] * (double)fp32[i];
+        largest = fmax(largest, fabs(d));
+    }
+    for (int i = 0; i < PICTURES; i++)
+        changed += label_of(fp32, i) != label_of(bf16, i);
+    print_message("%s in bfloat16: %d of %d right; %d labels changed; logits off by %.3f at most, %.2f %% in "
+                  "quadratic mean\n",
+                  name, count_right(bf16), PICTURES, changed, largest, 100 * sqrt(sum / all));
+    assert_true(sqrt(sum / all) < 0.01);
+    assert_in_range(changed, 0, 3);
+    assert_in_range(count_right(bf16), count_right(fp32) - 3, count_right(fp32) + 3);
 }
 
 static const struct {
@@ -217,10 +251,17 @@ static void as_many_right_as_pytorch(void **state)
         assert_ok(ctx, wt_open(ctx, path, &file));
         assert_string_equal(wt_format(file), "PyTorch legacy");
         cifar c = make(ctx, file, networks[i].blocks, false);
-        const int right = count_right(ctx, &c, pictures);
+        float *logits = run_all(ctx, &c, pictures, TN_FP32);
+        const int right = count_right(logits);
         print_message("%s: %d of %d right, PyTorch %d\n", networks[i].file, right, PICTURES,
                       networks[i].right);
         assert_in_range(right, networks[i].right - 4, networks[i].right + 4);
+        if (tn_has_precision(ctx, TN_BF16)) {
+            float *rounded = run_all(ctx, &c, pictures, TN_BF16);
+            compare_precisions(networks[i].file, logits, rounded);
+            free(rounded);
+        }
+        free(logits);
         tn_graph_destroy(c.graph);
         wt_close(file);
         free(path);
@@ -239,7 +280,7 @@ static void inflated_networks_see_a_still_as_a_picture(void **state)
     wt_file *file = NULL;
     assert_ok(ctx, wt_open(ctx, path, &file));
     cifar flat = make(ctx, file, networks[0].blocks, false), deep = make(ctx, file, networks[0].blocks, true);
-    tn_plan *plans[2] = {plan_of(ctx, &flat, 1), plan_of(ctx, &deep, 1)};
+    tn_plan *plans[2] = {plan_of(ctx, &flat, 1, TN_FP32), plan_of(ctx, &deep, 1, TN_FP32)};
     const tn_tensor picture = tn_plan_value(plans[0], tn_find(flat.graph, "picture"));
     const tn_tensor clip = tn_plan_value(plans[1], tn_find(deep.graph, "picture"));
     const tn_tensor want = tn_plan_value(plans[0], tn_find(flat.graph, "logits"));
