@@ -482,8 +482,8 @@ struct tn_bf16_kernels {
     void (*winograd_out)(const tn_winograd *w);
     void (*mix)(const tn_mix *mix);
 
-    /* best = the larger of x and best, or what is not a number, element by element. */
-    void (*larger)(int64_t n, const tn_bf16 *x, tn_bf16 *best);
+    /* out[i] = the largest of row[0][i] to row[rows - 1][i], or what is not a number; out may be a row. */
+    void (*largest)(int64_t n, int rows, const tn_bf16 *const *row, tn_bf16 *out);
 
     double (*multiply_add)(int64_t rounds, float *sink); /* as in tn_kernels, products of pairs */
 };

@@ -13,6 +13,8 @@
 #include "libtensor/kernels/product.inc"
 #include "libtensor/kernels/winograd.inc"
 
+#include <math.h>
+
 /* The larger of two halves that are floats with zeros behind, or what is not a number. */
 static inline __m512 larger_of(__m512 x, __m512 best)
 {
@@ -20,22 +22,22 @@ static inline __m512 larger_of(__m512 x, __m512 best)
     return _mm512_mask_mov_ps(best, take, x);
 }
 
-static void larger(int64_t n, const tn_bf16 *x, tn_bf16 *best)
+static void largest(int64_t n, int rows, const tn_bf16 *const *row, tn_bf16 *out)
 {
     enum { PER_VECTOR = 2 * VW };
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
     for (int64_t i = 0; i < n; i += PER_VECTOR) {
         const int64_t left = n - i;
         const __mmask32 there = left >= PER_VECTOR ? ~(__mmask32)0 : (__mmask32)((1u << left) - 1u);
-        const __m512i a = _mm512_maskz_loadu_epi16(there, x + i),
-                      b = _mm512_maskz_loadu_epi16(there, best + i);
-        const __m512 high = larger_of(_mm512_castsi512_ps(_mm512_and_si512(a, upper)),
-                                      _mm512_castsi512_ps(_mm512_and_si512(b, upper)));
-        const __m512 low = larger_of(_mm512_castsi512_ps(_mm512_slli_epi32(a, 16)),
-                                     _mm512_castsi512_ps(_mm512_slli_epi32(b, 16)));
+        __m512 high = _mm512_set1_ps(-INFINITY), low = high;
+        for (int r = 0; r < rows; r++) {
+            const __m512i x = _mm512_maskz_loadu_epi16(there, row[r] + i);
+            high = larger_of(_mm512_castsi512_ps(_mm512_and_si512(x, upper)), high);
+            low = larger_of(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)), low);
+        }
         const __m512i both =
             _mm512_or_si512(_mm512_castps_si512(high), _mm512_srli_epi32(_mm512_castps_si512(low), 16));
-        _mm512_mask_storeu_epi16(best + i, there, both);
+        _mm512_mask_storeu_epi16(out + i, there, both);
     }
 }
 
@@ -44,7 +46,7 @@ const tn_bf16_kernels tn_bf16_kernels_avx512 = {
     .winograd_in = winograd_in,
     .winograd_out = winograd_out,
     .mix = mix,
-    .larger = larger,
+    .largest = largest,
     .multiply_add = multiply_add,
 };
 #else

@@ -57,50 +57,94 @@ static void forward_task(void *arg, int64_t task, int thread)
     }
 }
 
-static void larger(const tn_step *step, int64_t n, const void *x, void *best)
-{
-    if (step->in[0].precision == TN_BF16)
-        step->ctx->bf16->larger(n, x, best);
-    else
-        take(x, n, best, NULL, 0);
-}
-
 /* The same where nobody asks which pixel it was: first the maximum over T and H of whole rows, then of what
- * lies in the windows along W. Where bfloat16 becomes floats a pixel's maximum is in scratch before. */
+ * lies in the windows along W. */
 static void rows_task(void *arg, int64_t task, int thread)
 {
     const tn_step *step = arg;
     const tn_tensor *x = &step->in[0], *y = &step->out[0];
     const int64_t channels = x->size[1], oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
     const int64_t n = task / y->size[3] / y->size[2], width = x->size[4] * channels;
-    const int64_t size = (int64_t)tn_element_bytes(x);
-    char *row = tn_thread_scratch(step, thread);
+    float *row = tn_thread_scratch(step, thread);
     int64_t t0, t1, h0, h1, w0, w1;
     pool_window(step, 0, ot, &t0, &t1);
     pool_window(step, 1, oh, &h0, &h1);
-    memcpy(row, tn_at(x, pool_pixel(x, n, t0, h0, 0)), (size_t)(width * size));
+    memcpy(row, x->data + pool_pixel(x, n, t0, h0, 0), (size_t)width * sizeof *row);
     for (int64_t t = t0; t < t1; t++)
         for (int64_t h = h0; h < h1; h++)
             if (t > t0 || h > h0)
-                larger(step, width, tn_at(x, pool_pixel(x, n, t, h, 0)), row);
-    const bool widen = y->precision != x->precision;
+                take(x->data + pool_pixel(x, n, t, h, 0), width, row, NULL, 0);
     for (int64_t ow = 0; ow < y->size[4]; ow++) {
-        float *to = tn_at(y, pool_pixel(y, n, ot, oh, ow));
-        char *best = widen ? row + width * size : (char *)to;
+        float *best = y->data + pool_pixel(y, n, ot, oh, ow);
         pool_window(step, 2, ow, &w0, &w1);
-        memcpy(best, row + w0 * channels * size, (size_t)(channels * size));
+        memcpy(best, row + w0 * channels, (size_t)channels * sizeof *best);
         for (int64_t w = w0 + 1; w < w1; w++)
-            larger(step, channels, row + w * channels * size, best);
+            take(row + w * channels, channels, best, NULL, 0);
+    }
+}
+
+/* ---- bfloat16 -------------------------------------------------------------------------------------- */
+
+/* The largest of rows that are named one by one: some at a time, so that each is read once and the result
+ * written once. */
+typedef struct gather {
+    const tn_step *step;
+    int64_t n;              /* elements of a row */
+    tn_bf16 *out;           /* the largest of those so far */
+    const tn_bf16 *row[16]; /* that are not yet in it */
+    int count;              /* of them */
+} gather;
+
+static void flush(gather *g)
+{
+    g->step->ctx->bf16->largest(g->n, g->count, g->row, g->out);
+    g->row[0] = g->out;
+    g->count = 1;
+}
+
+static void add(gather *g, const tn_bf16 *row)
+{
+    if (g->count == sizeof g->row / sizeof *g->row)
+        flush(g);
+    g->row[g->count++] = row;
+}
+
+/* rows_task() for bfloat16. Where the result is floats, a pixel's is in scratch before. */
+static void bf16_task(void *arg, int64_t task, int thread)
+{
+    const tn_step *step = arg;
+    const tn_tensor *x = &step->in[0], *y = &step->out[0];
+    const int64_t channels = x->size[1], oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
+    const int64_t n = task / y->size[3] / y->size[2], width = x->size[4] * channels;
+    const bool widen = y->precision != TN_BF16;
+    tn_bf16 *row = tn_thread_scratch(step, thread);
+    gather all = {.step = step, .n = width, .out = row};
+    int64_t t0, t1, h0, h1, w0, w1;
+    pool_window(step, 0, ot, &t0, &t1);
+    pool_window(step, 1, oh, &h0, &h1);
+    for (int64_t t = t0; t < t1; t++)
+        for (int64_t h = h0; h < h1; h++)
+            add(&all, tn_at(x, pool_pixel(x, n, t, h, 0)));
+    flush(&all);
+    for (int64_t ow = 0; ow < y->size[4]; ow++) {
+        const int64_t at = pool_pixel(y, n, ot, oh, ow);
+        gather pixel = {.step = step, .n = channels, .out = widen ? row + width : tn_at(y, at)};
+        pool_window(step, 2, ow, &w0, &w1);
+        for (int64_t w = w0; w < w1; w++)
+            add(&pixel, row + w * channels);
+        flush(&pixel);
         for (int64_t c = 0; widen && c < channels; c++)
-            to[c] = tn_from_bf16(((const tn_bf16 *)best)[c]);
+            y->data[at + c] = tn_from_bf16(pixel.out[c]);
     }
 }
 
 static void forward(tn_step *step)
 {
     const tn_tensor *y = &step->out[0];
-    tn_parallel(step->ctx, y->size[0] * y->size[2] * y->size[3], step->training ? forward_task : rows_task,
-                step);
+    tn_task_fn task = step->training ? forward_task : rows_task;
+    if (step->in[0].precision == TN_BF16)
+        task = bf16_task;
+    tn_parallel(step->ctx, y->size[0] * y->size[2] * y->size[3], task, step);
 }
 
 /* One row of input pixels gathers from the windows that hold it, so that no two tasks write to one place. */

@@ -112,12 +112,10 @@ static tn_var *pass_on(tn_var *x, const char *layer, int64_t channels)
     return tn_conv3d(x, weight, NULL, (tn_conv3d_attr){{1, 1, 1}, {0, 0, 0}});
 }
 
-static tn_var *input(tn_graph *graph, const char *name, feed how, int rank, const int64_t *size)
+static tn_var *input(tn_graph *graph, const char *name, const char *layer, feed how, const ref_tensor *t)
 {
-    tn_var *x = tn_input(graph, name, rank, size);
-    return how == HALVES
-               ? pass_on(x, rank == 5 && strcmp(name, "residual") == 0 ? "before2" : "before1", size[1])
-               : x;
+    tn_var *x = tn_input(graph, name, t->rank, t->size);
+    return how == HALVES ? pass_on(x, layer, t->size[1]) : x;
 }
 
 static void copy_in(tn_tensor to, const double *from)
@@ -143,13 +141,13 @@ static tn_graph *build(tn_ctx *ctx, const trial *t)
             in[i] = tn_param(graph, name, from->rank, from->size);
             copy_in(tn_value(in[i]), from->data);
         } else if (from->data) {
-            in[i] = input(graph, name, t->x, from->rank, from->size);
+            in[i] = input(graph, name, "before.x", t->x, from);
         }
     }
     tn_var *y = tn_apply(graph, t->oracle->op, in, t->c->attr);
     const ref_tensor *out = &t->want.out[0];
     if (t->residual)
-        y = tn_relu(tn_add(y, input(graph, "residual", t->residual, out->rank, out->size)));
+        y = tn_relu(tn_add(y, input(graph, "residual", "before.residual", t->residual, out)));
     tn_output(out->rank == 5 ? pass_on(y, "after.y", out->size[1]) : y, "y");
     return graph;
 }
