@@ -46,6 +46,28 @@ static void rounding_is_to_the_nearest(void **state)
     assert_true(isnan(rounded(nan)) && isnan(rounded(NAN)));
 }
 
+static void the_largest_may_be_no_number(void **state)
+{
+    (void)state;
+    enum { N = 41, ROWS = 3 };
+    test_need_bf16();
+    tn_ctx *ctx = test_ctx(1, NULL);
+    tn_bf16 row[ROWS][N], out[N + 1];
+    for (int i = 0; i < N; i++) {
+        for (int r = 0; r < ROWS; r++)
+            row[r][i] = tn_to_bf16((float)((7 * i + 5 * r) % 11) - 20);
+        row[i % ROWS][i] = i % 2 ? tn_to_bf16(NAN) : row[i % ROWS][i];
+    }
+    out[N] = 1234;
+    ctx->bf16->largest(N, ROWS, (const tn_bf16 *[ROWS]){row[0], row[1], row[2]}, out);
+    for (int i = 0; i < N; i++) {
+        const float a = tn_from_bf16(row[0][i]), b = tn_from_bf16(row[1][i]), c = tn_from_bf16(row[2][i]);
+        assert_true(i % 2 ? isnan(tn_from_bf16(out[i])) : tn_from_bf16(out[i]) == fmaxf(a, fmaxf(b, c)));
+    }
+    assert_int_equal(out[N], 1234);
+    tn_ctx_destroy(ctx);
+}
+
 /* ---- ops against their oracles --------------------------------------------------------------------- */
 
 /* How an op gets what it reads: as floats, or from a step that gives bfloat16. */
@@ -267,7 +289,7 @@ static const tn_case convolutions[] = {
     {"tiles of 2", {{5, 1, 62, 3, 8, 9}, {5, 66, 62, 3, 3, 3}, {1, 66}}, &same3, false},
     {"tiles of 2, stride 2 along T", {{5, 2, 64, 5, 7, 8}, {5, 65, 64, 3, 3, 3}}, &thin, false},
     {"tiles of floats", {{5, 1, 17, 3, 12, 11}, {5, 38, 17, 3, 3, 3}, {1, 38}}, &same3, false},
-    {"stem", {{5, 1, 3, 5, 9, 60}, {5, 34, 3, 7, 7, 7}, {1, 34}}, &stem, false},
+    {"stem", {{5, 1, 3, 6, 15, 16}, {5, 34, 3, 7, 7, 7}, {1, 34}}, &stem, false},
     {0},
 };
 
@@ -389,7 +411,7 @@ static void training_and_other_instruction_sets_are_refused(void **state)
         assert_ok(ctx, net_fill(other.graph));
         if (tn_has_precision(ctx, TN_BF16)) {
             assert_string_equal(tn_isa(ctx), "avx512");
-            assert_true(tn_core_peak(ctx, TN_BF16) > tn_core_peak(ctx, TN_FP32));
+            assert_true(tn_core_peak(ctx, TN_BF16) > 1.4 * tn_core_peak(ctx, TN_FP32));
         } else {
             ASSERT_ERROR(ctx, plan_of(&other, (tn_plan_options){0}, &plan), TN_UNSUPPORTED, "AVX512_BF16",
                          tn_isa(ctx));
@@ -409,13 +431,14 @@ int main(void)
 #include "libtensor/ops.def"
     };
 #undef TN_OP
-    struct CMUnitTest tests[sizeof all / sizeof *all + 4] = {
+    struct CMUnitTest tests[sizeof all / sizeof *all + 5] = {
         cmocka_unit_test(rounding_is_to_the_nearest),
+        cmocka_unit_test(the_largest_may_be_no_number),
         cmocka_unit_test(what_convolutions_and_pools_pass_on_is_bf16),
         cmocka_unit_test(a_value_that_is_not_finite_is_found),
         cmocka_unit_test(training_and_other_instruction_sets_are_refused),
     };
-    size_t count = 4;
+    size_t count = 5;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const oracle *of = all[i].initial_state;
         if (of->op->takes_bf16)
