@@ -116,13 +116,28 @@ bool nn_smo_is_free(const nn_smo *s, int t)
 
 const float *nn_smo_row(nn_smo *s, int t, int want)
 {
+    const nn_gram *gram = s->problem.gram;
+    const float *table = gram->table ? gram->table + (size_t)s->row[t] * gram->data->rows : NULL;
+    if (s->in_place)
+        return table;
     int valid;
     float *k = nn_cache_take(&s->cache, t, want, &valid);
-    if (valid >= want)
-        return k;
-    nn_gram_row(s->problem.gram, s->row[t], s->row + valid, want - valid, s->dots, s->kernel);
-    s->finite &= s->loops->narrow(s->kernel, want - valid, k + valid);
+    if (table) {
+        for (int j = valid; j < want; j++)
+            k[j] = table[s->row[j]];
+    } else if (valid < want) {
+        nn_gram_row(gram, s->row[t], s->row + valid, want - valid, s->dots, s->kernel);
+        s->finite &= s->loops->narrow(s->kernel, want - valid, k + valid);
+    }
     return k;
+}
+
+void nn_smo_add(const nn_smo *s, double *sum, const float *k, double x, int count)
+{
+    if (!s->in_place)
+        s->loops->add(sum, k, x, count);
+    for (int r = 0; s->in_place && r < s->runs; r++)
+        s->loops->add(sum + s->run[r].at, k + s->run[r].column, x, s->run[r].count);
 }
 
 static void swap_doubles(double *x, int i, int j)
@@ -155,6 +170,23 @@ static void swap_variables(nn_smo *s, int i, int j)
     swap_doubles(s->self, i, j);
 }
 
+/* How the variables lie in the gram's table. */
+static void find_runs(nn_smo *s)
+{
+    s->runs = 0;
+    for (int t = 0; s->problem.gram->table && t < s->problem.count; t++) {
+        if (t == 0 || s->row[t] != s->row[t - 1] + 1) {
+            if (s->runs == NN_SMO_RUNS) {
+                s->runs = 0;
+                break;
+            }
+            s->run[s->runs++] = (nn_smo_run){.at = t, .column = s->row[t]};
+        }
+        s->run[s->runs - 1].count++;
+    }
+    s->in_place = s->runs > 0;
+}
+
 static void start(nn_smo *s, const nn_smo_problem *problem)
 {
     s->problem = *problem;
@@ -172,6 +204,7 @@ static void start(nn_smo *s, const nn_smo_problem *problem)
         s->finite &= fabs(s->self[t]) <= FLT_MAX;
     }
     nn_cache_reset(&s->cache, problem->count);
+    find_runs(s);
 }
 
 /* ---- working set ----------------------------------------------------------------------------------- */
@@ -189,9 +222,17 @@ static bool select_pair(nn_smo *s, int *out_i, int *out_j)
     const int i = s->steepest;
     if (i < 0)
         return false;
-    double bottom;
-    const int j = s->loops->partner(s->slope, s->fall, s->self, nn_smo_row(s, i, s->active), s->self[i],
-                                    s->top, s->active, &bottom);
+    const float *k = nn_smo_row(s, i, s->active);
+    double bottom = INFINITY, most = -INFINITY;
+    int j = -1;
+    if (!s->in_place)
+        j = s->loops->partner(s->slope, s->fall, s->self, k, s->self[i], s->top, s->active, &bottom, &most);
+    for (int r = 0; s->in_place && r < s->runs; r++) {
+        const nn_smo_run *run = &s->run[r];
+        const int found = s->loops->partner(s->slope + run->at, s->fall + run->at, s->self + run->at,
+                                            k + run->column, s->self[i], s->top, run->count, &bottom, &most);
+        j = found >= 0 ? run->at + found : j;
+    }
     if (j < 0 || s->top - bottom < s->problem.tolerance)
         return false;
     *out_i = i;
@@ -252,7 +293,28 @@ void nn_smo_note_bound(nn_smo *s, int t, bool was_at_cost)
         return;
     const int n = s->problem.count;
     const double z = s->y[t] * nn_smo_cost(s, t);
-    s->loops->add(s->bounded, nn_smo_row(s, t, n), was_at_cost ? -z : z, n);
+    nn_smo_add(s, s->bounded, nn_smo_row(s, t, n), was_at_cost ? -z : z, n);
+}
+
+/* The slopes after z_i and z_j have changed, and the steepest of them. */
+static void update(nn_smo *s, const float *ki, const float *kj, double di, double dj)
+{
+    if (!s->in_place) {
+        s->steepest = s->loops->update(s->slope, s->rise, ki, kj, di, dj, s->active, &s->top);
+        return;
+    }
+    s->steepest = -1;
+    s->top = -INFINITY;
+    for (int r = 0; r < s->runs; r++) {
+        const nn_smo_run *run = &s->run[r];
+        double top;
+        const int found = s->loops->update(s->slope + run->at, s->rise + run->at, ki + run->column,
+                                           kj + run->column, di, dj, run->count, &top);
+        if (found >= 0 && top >= s->top) {
+            s->steepest = run->at + found;
+            s->top = top;
+        }
+    }
 }
 
 static void step(nn_smo *s, int i, int j)
@@ -260,7 +322,8 @@ static void step(nn_smo *s, int i, int j)
     const float *ki = nn_smo_row(s, i, s->active), *kj = nn_smo_row(s, j, s->active);
     const double before_i = s->alpha[i], before_j = s->alpha[j];
     const bool cost_i = at_cost(s, i), cost_j = at_cost(s, j);
-    double ai = before_i, aj = before_j, curvature = s->self[i] + s->self[j] - 2 * (double)ki[j];
+    double ai = before_i, aj = before_j,
+           curvature = s->self[i] + s->self[j] - 2 * (double)ki[nn_smo_place(s, j)];
     if (curvature <= 0)
         curvature = nn_smo_least_curvature;
     const double delta = s->y[i] * (s->slope[j] - s->slope[i]) / curvature;
@@ -270,13 +333,36 @@ static void step(nn_smo *s, int i, int j)
         step_unlike(&ai, &aj, nn_smo_cost(s, i), nn_smo_cost(s, j), -delta);
     nn_smo_set(s, i, ai);
     nn_smo_set(s, j, aj);
-    s->steepest = s->loops->update(s->slope, s->rise, ki, kj, s->y[i] * (ai - before_i),
-                                   s->y[j] * (aj - before_j), s->active, &s->top);
+    update(s, ki, kj, s->y[i] * (ai - before_i), s->y[j] * (aj - before_j));
     nn_smo_note_bound(s, i, cost_i);
     nn_smo_note_bound(s, j, cost_j);
 }
 
 /* ---- shrinking ------------------------------------------------------------------------------------- */
+
+/* Lets the variables of the cached rows change places as they themselves have; from a table they are taken
+ * again. */
+static void swap_cached(nn_smo *s, int swaps)
+{
+    if (s->problem.gram->table)
+        nn_cache_reset(&s->cache, s->problem.count);
+    else
+        nn_cache_swap_all(&s->cache, s->swap, swaps);
+}
+
+/* The problem's own order, in which rows of the table serve as they are. */
+static void restore_order(nn_smo *s)
+{
+    int swaps = 0;
+    for (int t = 0; t < s->problem.count; t++)
+        while (s->order[t] != t) {
+            const nn_cache_swap swap = {t, s->order[t]}; /* what comes before t is in its place */
+            swap_variables(s, swap.i, swap.j);
+            s->swap[swaps++] = swap;
+        }
+    swap_cached(s, swaps);
+    s->in_place = s->runs > 0;
+}
 
 /* Brings the slope of shrunk variables up to date, over rows or over columns of K, whichever are fewer, and
  * looks at all variables again. */
@@ -304,6 +390,8 @@ static void reconstruct(nn_smo *s)
                               n - active);
     }
     s->active = n;
+    if (s->problem.jumping)
+        restore_order(s);
     find_steepest(s);
 }
 
@@ -339,7 +427,9 @@ static void shrink(nn_smo *s)
                 break;
             }
     }
-    nn_cache_swap_all(&s->cache, s->swap, swaps);
+    s->in_place &= s->active == s->problem.count;
+    if (swaps > 0)
+        swap_cached(s, swaps);
     find_steepest(s);
 }
 

@@ -17,7 +17,7 @@ typedef struct nn_gram {
     int *row;                    /* of each entry, column behind column */
     double *value;               /* same */
     double *square;              /* rows: |x|^2 */
-    double *matrix;              /* rows x rows: all kernel values, or NULL */
+    const float *table;          /* rows x rows: all kernel values, borrowed; or NULL */
 } nn_gram;
 
 /* TN_NOMEM; TN_RANGE for more than INT_MAX rows. To be freed also after a failure. */
@@ -43,7 +43,8 @@ typedef struct nn_smo_problem {
     double cost[2];       /* upper bounds of a where y is 1, and where it is -1 */
     double tolerance;     /* stops where the gap of the two gradients is below that */
     bool shrinking;       /* leave out what stays at its bound */
-    bool jumping;         /* let all free variables step at once too: other steps, to the same tolerance */
+    bool jumping;         /* other steps, to the same tolerance: all free variables at once, too; the order is
+                             restored         after shrinking, so that the table serves again */
 } nn_smo_problem;
 
 typedef struct nn_smo_result {

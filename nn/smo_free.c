@@ -32,7 +32,7 @@ static void gather(nn_smo *s, int n)
         const float *k = nn_smo_row(s, s->free_of[i], s->active);
         double *row = s->factor + (size_t)i * (size_t)n;
         for (int j = i; j < n; j++)
-            row[j] = (double)k[s->free_of[j]];
+            row[j] = (double)k[nn_smo_place(s, s->free_of[j])];
         row[i] += ridge * most;
     }
 }
@@ -123,7 +123,7 @@ static void go(nn_smo *s, int n, double length, int meets)
             after = s->y[t] * s->direction[i] > 0 ? cost : 0;
         after = fmin(fmax(after, 0), cost);
         nn_smo_set(s, t, after);
-        s->loops->add(s->slope, nn_smo_row(s, t, s->active), -s->y[t] * (after - before), s->active);
+        nn_smo_add(s, s->slope, nn_smo_row(s, t, s->active), -s->y[t] * (after - before), s->active);
         nn_smo_note_bound(s, t, false);
     }
 }

@@ -13,7 +13,6 @@ void nn_gram_free(tn_ctx *ctx, nn_gram *gram)
     tn_free(ctx, gram->row);
     tn_free(ctx, gram->value);
     tn_free(ctx, gram->square);
-    tn_free(ctx, gram->matrix);
     *gram = (nn_gram){0};
 }
 
@@ -200,16 +199,10 @@ void nn_gram_row(const nn_gram *gram, int i, const int *index, int count, double
         const int n = count_run(index + t, count - t);
         if (n < LONG && t + n < count)
             break;
-        if (gram->matrix)
-            memcpy(out + t, gram->matrix + (size_t)i * gram->data->rows + index[t], (size_t)n * sizeof *out);
-        else
-            measure_rows(gram, i, index[t], n, out + t);
+        measure_rows(gram, i, index[t], n, out + t);
         t += n;
     }
-    if (t < count && gram->matrix) {
-        for (; t < count; t++)
-            out[t] = gram->matrix[(size_t)i * gram->data->rows + (size_t)index[t]];
-    } else if (t < count) {
+    if (t < count) {
         int low = index[t], high = index[t];
         for (int s = t; s < count; s++) {
             low = index[s] < low ? index[s] : low;
@@ -219,8 +212,7 @@ void nn_gram_row(const nn_gram *gram, int i, const int *index, int count, double
         for (; t < count; t++)
             out[t] = dots[index[t] - low];
     }
-    if (!gram->matrix)
-        apply_kernel(gram, count, out);
+    apply_kernel(gram, count, out);
 }
 
 double nn_gram_self(const nn_gram *gram, int i)

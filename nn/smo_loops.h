@@ -15,10 +15,10 @@ typedef struct nn_smo_loops {
     /* The index of the largest v[t] + rise[t], and that in *top; -1 where there is none above -infinity. */
     int (*steepest)(const double *v, const double *rise, int n, double *top);
     /* With d = top - (v[t] + fall[t]) above 0 and c = self_i + self[t] - 2 k[t] (1e-12 where that is not
-     * above 0): the index of the largest d^2 / c; -1 where there is none. *bottom is the least v[t] +
-     * fall[t]. */
+     * above 0): the index of the largest d^2 / c where that is at least *most, which it then becomes; -1
+     * where there is none. *bottom becomes the least v[t] + fall[t] where that is less. */
     int (*partner)(const double *v, const double *fall, const double *self, const float *k, double self_i,
-                   double top, int n, double *bottom);
+                   double top, int n, double *bottom, double *most);
     /* sum[t] += x k[t]. */
     void (*add)(double *sum, const float *k, double x, int n);
     /* Same with doubles. */

@@ -2,7 +2,7 @@
 #include "nn/smo_loops.h"
 #include "nn/svm_train.h"
 
-#include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ typedef struct validator {
     signed char *vote;         /* points x pairs x rows: whether the row is of the pair's first class */
     bool *finite;              /* points x pairs x folds: whether kernel values were */
     int *present;              /* folds x classes: rows of each class that are trained on */
-    double *matrix;            /* rows x rows: kernel values of all points, or NULL where there is no room */
+    float *table;              /* rows x rows: kernel values of all points, or NULL where there is no room */
+    atomic_bool overflow;      /* some of these are no floats */
 } validator;
 
 /* ---- one chain ------------------------------------------------------------------------------------- */
@@ -62,46 +63,17 @@ static int solve_chain(const validator *v, nn_svm_worker *w, int a, int b, int h
     return count;
 }
 
-/* Rows of a problem that follow each other in the data too. */
-typedef struct run {
-    int at, row, count; /* the first in the problem, the first in the data, how many */
-} run;
-
-/* Each class is one run without the fold, or two. */
-enum { MOST_RUNS = 4 };
-
-static int find_runs(const nn_svm_worker *w, int count, run *out)
-{
-    int runs = 0;
-    for (int i = 0; i < count; i++) {
-        if (i == 0 || w->row[i] != w->row[i - 1] + 1) {
-            assert(runs < MOST_RUNS);
-            out[runs++] = (run){.at = i, .row = w->row[i]};
-        }
-        out[runs - 1].count++;
-    }
-    return runs;
-}
-
 /* Decides the held rows with every solution of the chain. */
 static void decide(const validator *v, nn_svm_worker *w, int pair, int held, size_t first, size_t links,
                    int count)
 {
-    run list[MOST_RUNS];
-    const int runs = find_runs(w, count, list);
     for (size_t i = 0; i < v->job.data->rows; i++) {
         if (v->fold[i] != held)
             continue;
-        const double *row = v->matrix ? v->matrix + i * v->job.data->rows : NULL;
-        if (!row)
-            nn_gram_row(&v->job.gram, (int)i, w->row, count, w->dots, w->kernel);
+        nn_gram_row(&v->job.gram, (int)i, w->row, count, w->dots, w->kernel);
         for (size_t n = 0; n < links; n++) {
             const double *solution = w->solution + n * (size_t)count;
-            double sum = 0;
-            for (int r = 0; r < runs; r++)
-                sum += v->loops->dot(solution + list[r].at, row ? row + list[r].row : w->kernel + list[r].at,
-                                     list[r].count);
-            votes_of(v, first + n, pair)[i] = sum - w->rho[n] > 0;
+            votes_of(v, first + n, pair)[i] = v->loops->dot(solution, w->kernel, count) - w->rho[n] > 0;
         }
     }
 }
@@ -243,12 +215,11 @@ static tn_status validator_create(tn_ctx *ctx, const nn_svm_data *data, const nn
     v->pairs = nn_svm_pair_count(v->job.groups.classes);
     TN_TRY(make_votes(ctx, points, v));
     size_t cells, bytes, cache = params->cache_bytes;
-    /* The matrix of kernel values, where three quarters of the memory hold it, serves all points and folds.
-     */
-    if (tn_mul_size(data->rows, data->rows, &cells) && tn_mul_size(cells, sizeof *v->matrix, &bytes) &&
+    /* The table of kernel values, where three quarters of the memory hold it, serves all points and folds. */
+    if (tn_mul_size(data->rows, data->rows, &cells) && tn_mul_size(cells, sizeof *v->table, &bytes) &&
         bytes <= cache / 4 * 3) {
-        v->matrix = tn_alloc(ctx, cells, sizeof *v->matrix);
-        if (!v->matrix)
+        v->table = tn_alloc(ctx, cells, sizeof *v->table);
+        if (!v->table)
             return TN_NOMEM;
         cache -= bytes;
     }
@@ -258,7 +229,6 @@ static tn_status validator_create(tn_ctx *ctx, const nn_svm_data *data, const nn
 
 static void validator_free(tn_ctx *ctx, validator *v)
 {
-    v->job.gram.matrix = NULL;
     nn_svm_job_free(ctx, &v->job);
     nn_svm_data_free(ctx, &v->data);
     tn_free(ctx, v->order);
@@ -266,10 +236,10 @@ static void validator_free(tn_ctx *ctx, validator *v)
     tn_free(ctx, v->vote);
     tn_free(ctx, v->finite);
     tn_free(ctx, v->present);
-    tn_free(ctx, v->matrix);
+    tn_free(ctx, v->table);
 }
 
-/* Every worker_count-th row of the matrix. */
+/* Every worker_count-th row of the table. */
 static void fill_rows(void *arg, int64_t task, int thread)
 {
     validator *v = arg;
@@ -277,8 +247,11 @@ static void fill_rows(void *arg, int64_t task, int thread)
     const int rows = (int)v->job.data->rows;
     for (int i = 0; i < rows; i++)
         w->row[i] = i;
-    for (int i = (int)task; i < rows; i += v->job.worker_count)
-        nn_gram_row(&v->job.gram, i, w->row, rows, w->dots, v->matrix + (size_t)i * (size_t)rows);
+    for (int i = (int)task; i < rows; i += v->job.worker_count) {
+        nn_gram_row(&v->job.gram, i, w->row, rows, w->dots, w->kernel);
+        if (!v->loops->narrow(w->kernel, rows, v->table + (size_t)i * (size_t)rows))
+            atomic_store(&v->overflow, true);
+    }
 }
 
 /* Votes of all points with these costs, rising. */
@@ -286,12 +259,15 @@ static void validate(tn_ctx *ctx, validator *v, const nn_svm_kernel_params *kern
                      size_t count)
 {
     v->job.gram.kernel = *kernel;
-    v->job.gram.matrix = NULL;
+    v->job.gram.table = NULL;
     v->cost = cost;
     v->count = count;
-    if (v->matrix) {
+    if (v->table) {
+        atomic_store(&v->overflow, false);
         nn_svm_job_run(ctx, &v->job, v->job.worker_count, fill_rows, v);
-        v->job.gram.matrix = v->matrix;
+        /* Otherwise each problem finds out whether it needs such a value. */
+        if (!atomic_load(&v->overflow))
+            v->job.gram.table = v->table;
     }
     nn_svm_job_run(ctx, &v->job, count_tasks(v, count), validate_chain, v);
 }

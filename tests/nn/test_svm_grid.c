@@ -128,6 +128,65 @@ static void chains_end_where_plain_solving_does(void **state)
     tn_ctx_destroy(ctx);
 }
 
+/* Rows of a table in place (the problem's rows in one to four runs), copied (more runs, or shrunk), and
+ * computed give the same bits. */
+static void a_table_changes_nothing(void **state)
+{
+    (void)state;
+    tn_ctx *ctx = test_ctx(1, NULL);
+    static float table[ROWS * ROWS];
+    int64_t steps = 0;
+    for (int kernel = 0; kernel < 3; kernel++)
+        for (int held = -1; held < 5; held++) {
+            pair p;
+            nn_smo *smo;
+            double want[ROWS], dots[ROWS], row[ROWS];
+            int all[ROWS];
+            make_pair(ctx, (nn_svm_kernel)kernel, &p);
+            /* Of the first 80 and the last 80 rows, whatever their classes, those that are not held. */
+            p.count = 0;
+            for (int i = 0; i < ROWS; i++) {
+                const bool hold = held == 4 ? i % 9 == 0 : held >= 0 && (i + 1) % 80 / 20 == held;
+                if (i / 80 != 1 && !hold) {
+                    p.row[p.count] = i;
+                    p.y[p.count++] = i < 80 ? 1 : -1;
+                }
+                all[i] = i;
+            }
+            for (int i = 0; i < ROWS; i++) {
+                nn_gram_row(&p.gram, i, all, ROWS, dots, row);
+                for (int j = 0; j < ROWS; j++)
+                    table[i * ROWS + j] = (float)row[j];
+            }
+            assert_ok(ctx, nn_smo_create(ctx, p.count, ROWS, held % 2 ? 1 << 20 : 0, true, &smo));
+            const nn_smo_problem problem = {.gram = &p.gram,
+                                            .row = p.row,
+                                            .y = p.y,
+                                            .count = p.count,
+                                            .cost = {30, 20},
+                                            .tolerance = 1e-5,
+                                            .shrinking = true,
+                                            .jumping = true};
+            nn_smo_result result[2];
+            for (int with = 0; with < 2; with++) {
+                p.gram.table = with ? table : NULL;
+                nn_smo_solve(smo, &problem, p.alpha);
+                result[with] = nn_smo_solve_scaled(smo, 8, p.alpha);
+                if (!with)
+                    memcpy(want, p.alpha, sizeof want);
+            }
+            assert_memory_equal(p.alpha, want, (size_t)p.count * sizeof *want);
+            assert_true(result[0].iterations == result[1].iterations && result[0].rho == result[1].rho &&
+                        result[0].objective == result[1].objective);
+            steps += result[0].iterations;
+            p.gram.table = NULL;
+            nn_smo_destroy(ctx, smo);
+            free_pair(ctx, &p);
+        }
+    assert_true(steps > 18 * 2 * ROWS); /* so many that variables were shrunk */
+    tn_ctx_destroy(ctx);
+}
+
 /* ---- the grid -------------------------------------------------------------------------------------- */
 
 /* Each kernel with costs that are not in order, more of them than one chain has. */
@@ -313,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chains_end_where_plain_solving_does),
+        cmocka_unit_test(a_table_changes_nothing),
         cmocka_unit_test(grid_is_training_without_the_fold),
         cmocka_unit_test(nothing_changes_the_grid),
         cmocka_unit_test(every_instruction_set_trains_the_same),
