@@ -2,11 +2,14 @@
 #include "nn/smo_loops.h"
 #include "nn/svm_train.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Links of a chain, and what the costs of two of them may differ by: from farther away nothing is gained. */
+/* Links of a chain, and what the costs of the first that follows another and of any may differ by: rounding
+ * errors of the slopes grow with the cost. */
 enum { MOST_CHAIN = 32, MOST_FACTOR = 1 << 20 };
 
 /* Points of one kernel at work. A task is a pair of classes, a fold that is held out, and a chain of rising
@@ -50,15 +53,19 @@ static int solve_chain(const validator *v, nn_svm_worker *w, int a, int b, int h
                        size_t links, size_t *solved)
 {
     int count;
-    nn_smo_result result = nn_svm_solve_pair(&v->job, w, a, b, v->fold, held, cost[0], &count);
+    double begin = cost[0];
+    nn_smo_result result = nn_svm_solve_pair(&v->job, w, a, b, v->fold, held, begin, &count);
     for (*solved = 0; result.finite;) {
         keep(w, count, (*solved)++, result.rho);
         if (*solved == links)
             break;
-        const double factor = cost[*solved] / cost[*solved - 1];
-        result = factor <= MOST_FACTOR
-                     ? nn_smo_solve_scaled(w->smo, factor, w->alpha)
-                     : nn_svm_solve_pair(&v->job, w, a, b, v->fold, held, cost[*solved], &count);
+        const double now = cost[*solved];
+        if (now / begin <= MOST_FACTOR) {
+            result = nn_smo_solve_scaled(w->smo, now / cost[*solved - 1], w->alpha);
+        } else {
+            begin = now;
+            result = nn_svm_solve_pair(&v->job, w, a, b, v->fold, held, begin, &count);
+        }
     }
     return count;
 }
@@ -299,6 +306,31 @@ static bool same_kernel(const nn_svm_kernel_params *a, const nn_svm_kernel_param
     return a->kernel == b->kernel && a->degree == b->degree && a->gamma == b->gamma && a->coef0 == b->coef0;
 }
 
+/* Whether a polynomial without coef0 has values that are far from the ends of what floats hold: |K(u, v)| is
+ * at most that of the longest row with itself. */
+static bool is_scalable(const validator *v, const nn_svm_kernel_params *k)
+{
+    double longest = 0;
+    for (size_t i = 0; i < v->job.data->rows; i++)
+        longest = fmax(longest, v->job.gram.square[i]);
+    const double most = nn_svm_kernel_of(k, longest, longest, longest);
+    return k->kernel == NN_SVM_POLYNOMIAL && k->coef0 == 0 && k->gamma > 0 && most > 1e-30 && most < 1e30;
+}
+
+/* What `cost` is with kernel b, said with kernel a, which makes the same problem of it; 0: none does. With s
+ * K in place of K, a / s in place of a and C / s in place of C are as good, and decision values and slopes
+ * stay. */
+static double cost_with(const validator *v, const nn_svm_kernel_params *a, const nn_svm_kernel_params *b,
+                        double cost)
+{
+    if (same_kernel(a, b))
+        return cost;
+    if (a->degree != b->degree || !is_scalable(v, a) || !is_scalable(v, b))
+        return 0;
+    const double same = cost * pow(b->gamma / a->gamma, a->degree);
+    return same > DBL_MIN && same < DBL_MAX ? same : 0;
+}
+
 /* Whether a is to be preferred to b, which comes before it. */
 static bool is_better(const nn_svm_point *a, const nn_svm_point *b)
 {
@@ -312,6 +344,8 @@ static bool is_better(const nn_svm_point *a, const nn_svm_point *b)
         return a->degree < b->degree;
     return a->gamma < b->gamma;
 }
+
+enum { NOT_YET = -2 };
 
 static tn_status check_points(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params *params,
                               const nn_svm_point *points, size_t count)
@@ -331,7 +365,7 @@ static tn_status check_points(tn_ctx *ctx, const nn_svm_data *data, const nn_svm
 
 /* A point of the kernel at hand. */
 typedef struct link {
-    double cost;  /* of it */
+    double cost;  /* of it, with that kernel */
     size_t place; /* among all points */
 } link;
 
@@ -342,24 +376,30 @@ static int by_cost(const void *a, const void *b)
                               : (x->place > y->place) - (x->place < y->place);
 }
 
-/* Validates the points that have the kernel of points[from] and returns how many these are; `cost` and
- * `links` have room for all. */
+/* Validates the points that have the kernel of points[from], or one that makes the same problems, and returns
+ * how many these are; `cost` and `links` have room for all. */
 static size_t validate_like(tn_ctx *ctx, validator *v, nn_svm_point *points, size_t count, size_t from,
                             double *cost, link *links)
 {
     const nn_svm_kernel_params kernel = kernel_of(v->job.data, v->job.params, &points[from]);
-    size_t n = 0;
+    size_t n = 0, different = 0;
     for (size_t i = from; i < count; i++) {
         const nn_svm_kernel_params other = kernel_of(v->job.data, v->job.params, &points[i]);
-        if (same_kernel(&kernel, &other))
-            links[n++] = (link){points[i].cost, i};
+        const double same = points[i].correct == NOT_YET ? cost_with(v, &kernel, &other, points[i].cost) : 0;
+        if (same > 0)
+            links[n++] = (link){same, i};
     }
     qsort(links, n, sizeof *links, by_cost);
     for (size_t i = 0; i < n; i++)
-        cost[i] = links[i].cost;
-    validate(ctx, v, &kernel, cost, n);
-    for (size_t i = 0; i < n; i++)
-        points[links[i].place].correct = count_correct(v, i, NULL);
+        if (i == 0 || links[i].cost != links[i - 1].cost)
+            cost[different++] = links[i].cost;
+    validate(ctx, v, &kernel, cost, different);
+    int64_t correct = 0;
+    for (size_t i = 0, at = 0; i < n; i++) {
+        if (i == 0 || links[i].cost != links[i - 1].cost)
+            correct = count_correct(v, at++, NULL);
+        points[links[i].place].correct = correct;
+    }
     return n;
 }
 
@@ -367,7 +407,6 @@ tn_status nn_svm_grid(tn_ctx *ctx, const nn_svm_data *data, const nn_svm_params 
                       nn_svm_point *points, size_t count, size_t *best)
 {
     TN_TRY(check_points(ctx, data, params, points, count));
-    enum { NOT_YET = -2 };
     validator v;
     tn_status status = validator_create(ctx, data, params, fold, count, &v);
     double *cost = tn_alloc(ctx, count, sizeof *cost);

@@ -312,6 +312,85 @@ static void every_instruction_set_trains_the_same(void **state)
     assert_true(tried >= 1);
 }
 
+/* Counts how often it is called. */
+static void count_calls(void *arg, size_t done, size_t points)
+{
+    (void)points;
+    size_t *calls = arg;
+    assert_true(done > 0);
+    ++*calls;
+}
+
+/* Polynomials without coef0 whose C gamma^degree agree are solved once for all, and are each what they are
+ * alone. */
+static void scaled_kernels_are_shared(void **state)
+{
+    (void)state;
+    enum { GAMMAS = 4, SIDES = 4, SHARED = 2 * GAMMAS * SIDES };
+    static const double gamma[GAMMAS] = {0.25, 0.3, 0.5, 1.7}; /* whose factors are no powers of two, too */
+    tn_ctx *ctx = test_ctx(2, NULL);
+    nn_svm_data data = make_rows(ctx);
+    int fold[ROWS], predicted[ROWS];
+    assert_ok(ctx, nn_svm_folds_stratified(ctx, &data, FOLDS, 3, fold));
+    for (int moved = 0; moved < 2; moved++) {
+        nn_svm_params params = nn_svm_defaults();
+        nn_svm_point point[SHARED];
+        size_t best, calls = 0;
+        params.coef0 = moved ? 0.5 : 0;
+        params.progress = count_calls;
+        params.progress_arg = &calls;
+        for (int i = 0; i < SHARED; i++)
+            point[i] = (nn_svm_point){.kernel = NN_SVM_POLYNOMIAL,
+                                      .degree = 2 + i % 2,
+                                      .gamma = gamma[i / 2 % GAMMAS],
+                                      .cost = ldexp(1, 3 * (i / 2 / GAMMAS))};
+        assert_ok(ctx, nn_svm_grid(ctx, &data, &params, fold, point, SHARED, &best));
+        assert_int_equal(calls, moved ? 2 * GAMMAS : 2);
+        for (int i = 0; i < SHARED; i++) {
+            params.kernel = NN_SVM_POLYNOMIAL;
+            params.degree = point[i].degree;
+            params.gamma = point[i].gamma;
+            params.cost = point[i].cost;
+            assert_ok(ctx, nn_svm_cross_validate(ctx, &data, &params, fold, predicted));
+            int64_t correct = 0;
+            for (int r = 0; r < ROWS; r++)
+                correct += predicted[r] == (int)data.label[r];
+            if (point[i].correct != correct)
+                fail_msg("point %d: %lld right, alone %lld", i, (long long)point[i].correct,
+                         (long long)correct);
+        }
+    }
+    nn_svm_data_free(ctx, &data);
+    tn_ctx_destroy(ctx);
+}
+
+/* A kernel that overflows does so in company, too. */
+static void what_overflows_is_not_shared(void **state)
+{
+    (void)state;
+    tn_ctx *ctx = test_ctx(1, NULL);
+    const double value[8] = {1e4, 1.1e4, 1.2e4, 1.3e4, -1e4, -1.1e4, -1.2e4, -1.3e4};
+    const int label[8] = {1, 1, 1, 1, 0, 0, 0, 0}, fold[8] = {0, 1, 0, 1, 0, 1, 0, 1};
+    nn_svm_data data;
+    assert_ok(ctx, nn_svm_data_from(ctx, value, label, 8, 1, &data));
+    const nn_svm_params params = nn_svm_defaults();
+    static const struct {
+        double gamma; /* of degree 5, on products of 1e8 */
+        int correct;  /* rows, or -1 */
+    } cases[] = {{1, -1}, {1e-8, 8}, {2e-8, 8}, {10, -1}, {1e-4, 8}, {1e-18, 8}};
+    enum { CASES = sizeof cases / sizeof cases[0] };
+    nn_svm_point point[CASES];
+    for (int i = 0; i < CASES; i++)
+        point[i] =
+            (nn_svm_point){.kernel = NN_SVM_POLYNOMIAL, .degree = 5, .gamma = cases[i].gamma, .cost = 1};
+    size_t best;
+    assert_ok(ctx, nn_svm_grid(ctx, &data, &params, fold, point, CASES, &best));
+    for (int i = 0; i < CASES; i++)
+        assert_int_equal(point[i].correct, cases[i].correct);
+    nn_svm_data_free(ctx, &data);
+    tn_ctx_destroy(ctx);
+}
+
 /* Costs whose ratio is no number begin a chain anew. */
 static void costs_far_apart(void **state)
 {
@@ -330,6 +409,31 @@ static void costs_far_apart(void **state)
     assert_true(far[0].correct >= 0);
     assert_true(far[1].correct > ROWS / 2);
     assert_int_equal(far[1].correct, one.correct);
+    nn_svm_data_free(ctx, &data);
+    tn_ctx_destroy(ctx);
+}
+
+/* Rounding errors grow with the cost, so that a long chain begins anew on its way. */
+static void costs_near_each_other_and_far_apart(void **state)
+{
+    (void)state;
+    enum { LINKS = 30 };
+    tn_ctx *ctx = test_ctx(2, NULL);
+    nn_svm_data data = make_rows(ctx);
+    nn_svm_params params = nn_svm_defaults();
+    params.tolerance = 1e-6;
+    nn_svm_point point[LINKS];
+    int fold[ROWS];
+    size_t best;
+    for (int i = 0; i < LINKS; i++)
+        point[i] = (nn_svm_point){.kernel = NN_SVM_RBF, .gamma = 1, .cost = ldexp(1, 2 * i - 50)};
+    assert_ok(ctx, nn_svm_folds_stratified(ctx, &data, FOLDS, 3, fold));
+    assert_ok(ctx, nn_svm_grid(ctx, &data, &params, fold, point, LINKS, &best));
+    for (int i = LINKS - 8; i < LINKS; i++) {
+        nn_svm_point one = point[i];
+        assert_ok(ctx, nn_svm_grid(ctx, &data, &params, fold, &one, 1, &best));
+        assert_int_equal(point[i].correct, one.correct);
+    }
     nn_svm_data_free(ctx, &data);
     tn_ctx_destroy(ctx);
 }
@@ -371,13 +475,11 @@ static void progress_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chains_end_where_plain_solving_does),
-        cmocka_unit_test(a_table_changes_nothing),
-        cmocka_unit_test(grid_is_training_without_the_fold),
-        cmocka_unit_test(nothing_changes_the_grid),
-        cmocka_unit_test(every_instruction_set_trains_the_same),
-        cmocka_unit_test(costs_far_apart),
-        cmocka_unit_test(progress_is_told),
+        cmocka_unit_test(chains_end_where_plain_solving_does),   cmocka_unit_test(a_table_changes_nothing),
+        cmocka_unit_test(grid_is_training_without_the_fold),     cmocka_unit_test(nothing_changes_the_grid),
+        cmocka_unit_test(every_instruction_set_trains_the_same), cmocka_unit_test(scaled_kernels_are_shared),
+        cmocka_unit_test(what_overflows_is_not_shared),          cmocka_unit_test(costs_far_apart),
+        cmocka_unit_test(costs_near_each_other_and_far_apart),   cmocka_unit_test(progress_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
