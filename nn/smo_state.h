@@ -59,8 +59,22 @@ static inline int nn_smo_place(const nn_smo *s, int t)
 /* sum[t] += x k[t] for the variables [0, count) and a kernel row k; in place that is all of them. */
 void nn_smo_add(const nn_smo *s, double *sum, const float *k, double x, int count);
 
+/* Whether y_t alpha_t may grow (I_up of the papers), and whether it may fall (I_low). */
+static inline bool nn_smo_may_rise(const nn_smo *s, int t)
+{
+    return s->rise[t] == 0;
+}
+
+static inline bool nn_smo_may_fall(const nn_smo *s, int t)
+{
+    return s->fall[t] == 0;
+}
+
 /* 0 < alpha < cost. */
-bool nn_smo_is_free(const nn_smo *s, int t);
+static inline bool nn_smo_is_free(const nn_smo *s, int t)
+{
+    return nn_smo_may_rise(s, t) && nn_smo_may_fall(s, t);
+}
 
 /* Sets alpha, and whether the variable may rise and fall. */
 void nn_smo_set(nn_smo *s, int t, double alpha);
@@ -74,7 +88,7 @@ const float *nn_smo_row(nn_smo *s, int t, int want);
 
 /* Lets all free active variables go to the optimum that they have while the others stay, or until one of them
  * meets its bound; then those that are left, and so on. The caller's `steepest` is out of date then. Returns
- * the number of such steps. */
+ * how many steps of two variables take about as long. */
 int nn_smo_step_free(nn_smo *s);
 
 #endif

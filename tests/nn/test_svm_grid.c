@@ -135,7 +135,7 @@ static void a_table_changes_nothing(void **state)
     (void)state;
     tn_ctx *ctx = test_ctx(1, NULL);
     static float table[ROWS * ROWS];
-    int64_t steps = 0;
+    int shrunk = 0;
     for (int kernel = 0; kernel < 3; kernel++)
         for (int held = -1; held < 5; held++) {
             pair p;
@@ -170,7 +170,7 @@ static void a_table_changes_nothing(void **state)
             nn_smo_result result[2];
             for (int with = 0; with < 2; with++) {
                 p.gram.table = with ? table : NULL;
-                nn_smo_solve(smo, &problem, p.alpha);
+                shrunk += nn_smo_solve(smo, &problem, p.alpha).iterations > p.count + 10;
                 result[with] = nn_smo_solve_scaled(smo, 8, p.alpha);
                 if (!with)
                     memcpy(want, p.alpha, sizeof want);
@@ -178,12 +178,11 @@ static void a_table_changes_nothing(void **state)
             assert_memory_equal(p.alpha, want, (size_t)p.count * sizeof *want);
             assert_true(result[0].iterations == result[1].iterations && result[0].rho == result[1].rho &&
                         result[0].objective == result[1].objective);
-            steps += result[0].iterations;
             p.gram.table = NULL;
             nn_smo_destroy(ctx, smo);
             free_pair(ctx, &p);
         }
-    assert_true(steps > 18 * 2 * ROWS); /* so many that variables were shrunk */
+    assert_true(shrunk >= 6);
     tn_ctx_destroy(ctx);
 }
 
