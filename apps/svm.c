@@ -3,6 +3,7 @@
 #include "nn/nn.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -41,16 +42,60 @@ static tn_status read_classes(tn_ctx *ctx, const char *path, nn_svm_data *data)
     return TN_OK;
 }
 
+/* ---- results --------------------------------------------------------------------------------------- */
+
+/* Takes the object, which is NULL where memory was out. */
+static tn_status print_object(tn_ctx *ctx, json_t *object)
+{
+    char *line = object ? json_dumps(object, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(object);
+    if (!line)
+        return tn_fail(ctx, TN_NOMEM, "no memory for JSON");
+    puts(line);
+    free(line);
+    return TN_OK;
+}
+
+static json_t *json_accuracy(int64_t correct, size_t rows)
+{
+    return json_pack("{s:I, s:I, s:f}", "correct", (json_int_t)correct, "rows", (json_int_t)rows, "accuracy",
+                     (double)correct / (double)rows);
+}
+
 /* ---- train ----------------------------------------------------------------------------------------- */
+
+static void warn_of_fits(const nn_svm *svm, const nn_svm_pair_fit *fits)
+{
+    for (int p = 0; p < nn_svm_pairs(svm); p++)
+        if (!fits[p].converged)
+            cli_warn(program,
+                     "warning: %d against %d: stopped after %lld steps, before the tolerance was met",
+                     fits[p].first, fits[p].second, (long long)fits[p].iterations);
+}
+
+static json_t *json_fits(const nn_svm *svm, const nn_svm_pair_fit *fits)
+{
+    bool good = true;
+    json_t *pairs = json_array();
+    for (int p = 0; p < nn_svm_pairs(svm); p++) {
+        const nn_svm_pair_fit *f = &fits[p];
+        json_t *fit =
+            json_pack("{s:i, s:i, s:I, s:f, s:f, s:i, s:i, s:b}", "first", f->first, "second", f->second,
+                      "steps", (json_int_t)f->iterations, "objective", f->objective, "rho", f->rho, "vectors",
+                      f->vectors, "bounded", f->bounded, "converged", (int)f->converged);
+        good = json_array_append_new(pairs, fit) == 0 && good;
+    }
+    json_t *all = json_pack("{s:o, s:I}", "pairs", pairs, "vectors", (json_int_t)nn_svm_vectors(svm));
+    if (good)
+        return all;
+    json_decref(all);
+    return NULL;
+}
 
 static void print_fits(const nn_svm *svm, const nn_svm_pair_fit *fits)
 {
     for (int p = 0; p < nn_svm_pairs(svm); p++) {
         const nn_svm_pair_fit *f = &fits[p];
-        if (!f->converged)
-            cli_warn(program,
-                     "warning: %d against %d: stopped after %lld steps, before the tolerance was met",
-                     f->first, f->second, (long long)f->iterations);
         printf("%d against %d: #iter = %lld\nobj = %f, rho = %f\nnSV = %d, nBSV = %d\n", f->first, f->second,
                (long long)f->iterations, f->objective, f->rho, f->vectors, f->bounded);
     }
@@ -62,9 +107,14 @@ static tn_status train_model(tn_ctx *ctx, const options *o, const nn_svm_data *d
     nn_svm *svm;
     nn_svm_pair_fit *fits;
     TN_TRY(nn_svm_train(ctx, data, &o->params, &svm, &fits));
-    const tn_status status = nn_svm_write(ctx, svm, o->cmd.operand[1]);
-    if (status == TN_OK && !o->cmd.quiet)
-        print_fits(svm, fits);
+    tn_status status = nn_svm_write(ctx, svm, o->cmd.operand[1]);
+    if (status == TN_OK && !o->cmd.quiet) {
+        warn_of_fits(svm, fits);
+        if (o->cmd.json)
+            status = print_object(ctx, json_fits(svm, fits));
+        else
+            print_fits(svm, fits);
+    }
     tn_free(ctx, fits);
     nn_svm_destroy(ctx, svm);
     return status;
@@ -83,7 +133,10 @@ static tn_status cross_validate(tn_ctx *ctx, const options *o, const nn_svm_data
         size_t correct = 0;
         for (size_t i = 0; i < data->rows; i++)
             correct += predicted[i] == (int)data->label[i];
-        printf("Cross Validation Accuracy = %g%%\n", 100.0 * (double)correct / (double)data->rows);
+        if (o->cmd.json)
+            status = print_object(ctx, json_accuracy((int64_t)correct, data->rows));
+        else
+            printf("Cross Validation Accuracy = %g%%\n", 100.0 * (double)correct / (double)data->rows);
     }
     tn_free(ctx, predicted);
     tn_free(ctx, fold);
@@ -149,7 +202,9 @@ static tn_status predict(tn_ctx *ctx, const options *o, const nn_svm *svm, const
         else
             wt_discard(w);
     }
-    if (status == TN_OK && !o->cmd.quiet)
+    if (status == TN_OK && !o->cmd.quiet && o->cmd.json)
+        status = print_object(ctx, json_accuracy((int64_t)correct, data->rows));
+    else if (status == TN_OK && !o->cmd.quiet)
         printf("Accuracy = %g%% (%zu/%zu) (classification)\n", 100.0 * (double)correct / (double)data->rows,
                correct, data->rows);
     tn_free(ctx, room);
@@ -187,6 +242,27 @@ static void print_point(const nn_svm_point *p, size_t rows)
         printf(": %g%% (%lld/%zu)\n", 100.0 * (double)p->correct / (double)rows, (long long)p->correct, rows);
 }
 
+/* "correct" and "accuracy" are null where kernel values overflow. */
+static json_t *json_point(const nn_svm_point *p, size_t rows, bool best)
+{
+    const bool there = p->correct >= 0, poly = p->kernel == NN_SVM_POLYNOMIAL,
+               linear = p->kernel == NN_SVM_LINEAR;
+    return json_pack("{s:s, s:o, s:f, s:o, s:o, s:I, s:o, s:b}", "kernel", svm_grid_kernel(p->kernel),
+                     "degree", poly ? json_integer(p->degree) : json_null(), "cost", p->cost, "gamma",
+                     linear ? json_null() : json_real(p->gamma), "correct",
+                     there ? json_integer(p->correct) : json_null(), "rows", (json_int_t)rows, "accuracy",
+                     there ? json_real((double)p->correct / (double)rows) : json_null(), "best", (int)best);
+}
+
+/* One object for each point; quiet: of the best one. */
+static tn_status print_json(tn_ctx *ctx, const options *o, const svm_grid *g, size_t rows, size_t best)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (!o->cmd.quiet || i == best)
+            TN_TRY(print_object(ctx, json_point(&g->point[i], rows, i == best)));
+    return TN_OK;
+}
+
 static tn_status search(tn_ctx *ctx, const options *o, const nn_svm_data *data, svm_grid *g)
 {
     size_t best = 0;
@@ -196,7 +272,9 @@ static tn_status search(tn_ctx *ctx, const options *o, const nn_svm_data *data, 
         status = nn_svm_folds_stratified(ctx, data, o->folds, o->params.seed, fold);
     if (status == TN_OK)
         status = nn_svm_grid(ctx, data, &o->params, fold, g->point, g->count, &best);
-    if (status == TN_OK) {
+    if (status == TN_OK && o->cmd.json) {
+        status = print_json(ctx, o, g, data->rows, best);
+    } else if (status == TN_OK) {
         for (size_t i = 0; i < g->count && !o->cmd.quiet; i++)
             print_point(&g->point[i], data->rows);
         printf("best: ");
@@ -334,7 +412,7 @@ static int train(int argc, char **argv, options *o)
                    .about = "Trains a C-SVC, one machine for each pair of classes, on a LIBSVM data file.",
                    .options = list,
                    .option_count = n,
-                   .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED,
+                   .offers = CMD_OFFERS_JSON | CMD_OFFERS_THREADS | CMD_OFFERS_SEED,
                    .max_operands = 2};
     int status = take_weights(&argc, argv, o);
     if (status == CMD_GO)
@@ -359,6 +437,7 @@ static int predict_command(int argc, char **argv, options *o)
         .about = "Writes the label of each row of DATA to OUT; it is the pairs' vote, with -b 1 too.",
         .options = list,
         .option_count = sizeof list / sizeof list[0],
+        .offers = CMD_OFFERS_JSON,
         .max_operands = 3,
         .threads = 1};
     const int status = parse(o, argc, argv, 3, "DATA MODEL OUT");
@@ -381,7 +460,7 @@ static int grid_command(int argc, char **argv, options *o)
                             "-wLABEL X multiplies C for one class.",
                    .options = list,
                    .option_count = n,
-                   .offers = CMD_OFFERS_THREADS | CMD_OFFERS_SEED,
+                   .offers = CMD_OFFERS_JSON | CMD_OFFERS_THREADS | CMD_OFFERS_SEED,
                    .max_operands = 1};
     int status = take_weights(&argc, argv, o);
     if (status == CMD_GO)

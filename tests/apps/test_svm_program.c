@@ -2,6 +2,7 @@
 #include "tests/common/files.h"
 #include "tests/common/programs.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ static int set_up(void **state)
     write_text("one.data", "1 1:1\n1 1:2\n");
     write_text("half.data", "1 1:1\n2 1:2\n1.5 1:2\n");
     write_text("bad.data", "1 1:1\n2 1:x\n");
+    write_text("high.data", "1 1:1e4\n1 1:2e4\n2 1:-1e4\n2 1:-2e4\n");
     write_text("large.data", "1 1:1e30\n2 1:-1e30\n");
     assert_int_equal(mkdir(test_in(dir, "folder"), 0777), 0);
     return 0;
@@ -204,6 +206,108 @@ static void letters_mean_what_they_do_for_libsvm(void **state)
     free(model);
 }
 
+/* A line of output as an object; *line moves behind it. */
+static json_t *next_object(char **line)
+{
+    json_error_t error;
+    json_t *object = json_loads(strsep(line, "\n"), JSON_REJECT_DUPLICATES, &error);
+    if (!object)
+        fail_msg("%s", error.text);
+    return object;
+}
+
+static double number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+static void results_as_json(void **state)
+{
+    (void)state;
+    char *text = run("train -t 2 -g 0.35 -c 4 train.data m"),
+         *out = run("train --json -t 2 -g 0.35 -c 4 train.data json.model"), *at = out;
+    assert_same_files("m", "json.model");
+    assert_int_equal(count_lines(out), 1);
+    json_t *o = next_object(&at), *pairs = json_object_get(o, "pairs");
+    assert_int_equal(json_array_size(pairs), 3);
+    for (size_t p = 0; p < 3; p++) {
+        const json_t *f = json_array_get(pairs, p);
+        char line[300];
+        snprintf(line, sizeof line, "%g against %g: #iter = %g\nobj = %f, rho = %f\nnSV = %g, nBSV = %g\n",
+                 number(f, "first"), number(f, "second"), number(f, "steps"), number(f, "objective"),
+                 number(f, "rho"), number(f, "vectors"), number(f, "bounded"));
+        assert_non_null(strstr(text, line));
+        assert_true(json_is_true(json_object_get(f, "converged")));
+    }
+    char total[60];
+    snprintf(total, sizeof total, "Total nSV = %g\n", number(o, "vectors"));
+    assert_non_null(strstr(text, total));
+    json_decref(o);
+    free(out);
+    free(text);
+
+    at = out = run("predict --json test.data rbf.model o");
+    o = next_object(&at);
+    assert_true(number(o, "correct") == 31 && number(o, "rows") == 40 && number(o, "accuracy") == 0.775);
+    json_decref(o);
+    free(out);
+    assert_prints("predict --json -q test.data rbf.model o", "");
+
+    text = run("train -v 3 train.data");
+    at = out = run("train --json -v 3 train.data");
+    o = next_object(&at);
+    char line[60];
+    snprintf(line, sizeof line, "Cross Validation Accuracy = %g%%\n", 100 * number(o, "accuracy"));
+    assert_string_equal(text, line);
+    assert_true(number(o, "accuracy") == number(o, "correct") / 60 && number(o, "rows") == 60);
+    json_decref(o);
+    free(out);
+    free(text);
+    assert_int_equal(remove(test_in(dir, "m")), 0); /* mistakes_are_told() wants them not to be there */
+    assert_int_equal(remove(test_in(dir, "o")), 0);
+}
+
+static void grid_as_json(void **state)
+{
+    (void)state;
+    char *out = run("grid --json -t 0,1 -d 2,9 --log2c 0,2,2 --log2g 0,0,1 high.data -v 2"), *at = out;
+    int overflows = 0, best = 0;
+    assert_int_equal(count_lines(out), 6);
+    for (int i = 0; i < 6; i++) {
+        json_t *o = next_object(&at);
+        const bool linear = i < 2, there = json_is_integer(json_object_get(o, "correct"));
+        assert_string_equal(json_string_value(json_object_get(o, "kernel")),
+                            linear ? "linear" : "polynomial");
+        assert_true(number(o, "cost") == (i % 2 ? 4 : 1) && number(o, "rows") == 4);
+        assert_true(linear ? json_is_null(json_object_get(o, "gamma")) : number(o, "gamma") == 1);
+        assert_true(linear ? json_is_null(json_object_get(o, "degree"))
+                           : number(o, "degree") == (i < 4 ? 2 : 9));
+        assert_true(json_is_null(json_object_get(o, "accuracy")) == !there);
+        if (there)
+            assert_true(number(o, "accuracy") == number(o, "correct") / 4);
+        overflows += !there;
+        best += json_is_true(json_object_get(o, "best"));
+        json_decref(o);
+    }
+    assert_int_equal(best, 1);
+    assert_int_equal(overflows, 2); /* both of degree 9 */
+    free(out);
+    out = run("grid -q --json train.data --log2c 0,4,2 --log2g -1,-1,1");
+    assert_int_equal(count_lines(out), 1);
+    at = out;
+    json_t *o = next_object(&at);
+    char *text = run("grid -q train.data --log2c 0,4,2 --log2g -1,-1,1"), line[100];
+    snprintf(line, sizeof line, "best: -t 2 -c %g -g 0.5: %g%% (%g/60)\n", number(o, "cost"),
+             100 * number(o, "accuracy"), number(o, "correct"));
+    assert_string_equal(text, line);
+    assert_true(json_is_true(json_object_get(o, "best")));
+    json_decref(o);
+    free(text);
+    free(out);
+}
+
 static void mistakes_are_told(void **state)
 {
     (void)state;
@@ -268,6 +372,8 @@ int main(void)
         cmocka_unit_test(threads_change_no_byte),
         cmocka_unit_test(grid_has_the_ranges_of_grid_py),
         cmocka_unit_test(letters_mean_what_they_do_for_libsvm),
+        cmocka_unit_test(results_as_json),
+        cmocka_unit_test(grid_as_json),
         cmocka_unit_test(mistakes_are_told),
         cmocka_unit_test(help_names_the_options),
     };
