@@ -115,7 +115,6 @@ enum { BLOCK_M = 288, BLOCK_N = 256, BLOCK_K = 320 };
 typedef struct tn_job {
     const tn_step *step;
     int64_t m, n, k, lda, ldb;
-    int64_t count, next_a, next_b; /* stretches of k rows, and how far one begins behind the other */
     int64_t block_m;       /* rows of C in a task: even parts of m, and whole tiles but for the last */
     int64_t column_blocks; /* tasks beside each other */
     const float *a, *b;
@@ -164,19 +163,16 @@ static void tn_task(void *arg, int64_t task, int thread)
     const int64_t i = task / job->column_blocks * job->block_m, j = task % job->column_blocks * BLOCK_N;
     const int64_t rows = tn_min(job->block_m, job->m - i), columns = tn_min(BLOCK_N, job->n - j);
     float *a = tn_thread_scratch(job->step, thread), *b = a + packed_a_floats(kernels);
-    for (int64_t stretch = 0; stretch < job->count; stretch++)
-        for (int64_t p = 0; p == 0 || p < job->k; p += BLOCK_K) {
-            const int64_t k = tn_min(BLOCK_K, job->k - p);
-            const float *from_a = job->a + stretch * job->next_a + p * job->lda + i;
-            const float *from_b = job->b + stretch * job->next_b + p * job->ldb + j;
-            kernels->pack_a(k, rows, from_a, job->lda, a);
-            kernels->pack_b(k, columns, from_b, job->ldb, b);
-            add_block(job, i, j, rows, columns, k, stretch == 0 && p == 0, a, b);
-        }
+    for (int64_t p = 0; p == 0 || p < job->k; p += BLOCK_K) {
+        const int64_t k = tn_min(BLOCK_K, job->k - p);
+        kernels->pack_a(k, rows, job->a + p * job->lda + i, job->lda, k * kernels->a_pitch, a);
+        kernels->pack_b(k, columns, job->b + p * job->ldb + j, job->ldb, k * kernels->nr, b);
+        add_block(job, i, j, rows, columns, k, p == 0, a, b);
+    }
 }
 
-void tn_gemm_tn_stretches(const tn_step *step, int64_t m, int64_t n, int64_t k, int64_t count, const float *a,
-                          int64_t lda, int64_t next_a, const float *b, int64_t ldb, int64_t next_b, float *c)
+void tn_gemm_tn(const tn_step *step, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                const float *b, int64_t ldb, float *c)
 {
     const int64_t mr = step->ctx->kernels->mr;
     const int64_t each = tn_ceil_div(m, tn_max(1, tn_ceil_div(m, BLOCK_M / mr * mr)));
@@ -186,9 +182,6 @@ void tn_gemm_tn_stretches(const tn_step *step, int64_t m, int64_t n, int64_t k, 
                   .k = k,
                   .lda = lda,
                   .ldb = ldb,
-                  .count = count,
-                  .next_a = next_a,
-                  .next_b = next_b,
                   .block_m = tn_ceil_div(each, mr) * mr,
                   .column_blocks = tn_ceil_div(n, BLOCK_N),
                   .a = a,
@@ -196,11 +189,5 @@ void tn_gemm_tn_stretches(const tn_step *step, int64_t m, int64_t n, int64_t k, 
                   .c = c};
     if (m > 0)
         tn_parallel_short(step->ctx, tn_ceil_div(m, job.block_m) * job.column_blocks,
-                          product_nanoseconds(m, n, count * k), tn_task, &job);
-}
-
-void tn_gemm_tn(const tn_step *step, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                const float *b, int64_t ldb, float *c)
-{
-    tn_gemm_tn_stretches(step, m, n, k, 1, a, lda, 0, b, ldb, 0, c);
+                          product_nanoseconds(m, n, k), tn_task, &job);
 }

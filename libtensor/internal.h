@@ -353,6 +353,7 @@ typedef struct tn_brgemm {
     int batch;
     const float *const *a;
     const float *const *b;
+    int64_t ldb; /* how far rows of B_i are apart where they are not packed; 0: packed, nr */
     int64_t lda;
     bool flipped; /* A_i is k x m instead: element (row, p) at a[i][p * lda + row] */
     float *c;
@@ -429,11 +430,11 @@ struct tn_kernels {
     int mr; /* rows of a full tile */
     void (*brgemm)(const tn_brgemm *g);
 
-    /* Row-major k x m and k x n, rows ldx apart, as brgemm wants them. A for `flipped`: panels of mr columns,
-     * panel q at out + q * k * a_pitch with lda = a_pitch; B: panels of nr columns. */
+    /* Row-major k x m and k x n, rows ldx apart, as brgemm wants them, panel q at out + q * stride. A for
+     * `flipped`: panels of mr columns with lda = a_pitch; B: panels of nr columns. */
     int a_pitch;
-    void (*pack_a)(int64_t k, int64_t m, const float *x, int64_t ldx, float *out);
-    void (*pack_b)(int64_t k, int64_t n, const float *x, int64_t ldx, float *out);
+    void (*pack_a)(int64_t k, int64_t m, const float *x, int64_t ldx, int64_t stride, float *out);
+    void (*pack_b)(int64_t k, int64_t n, const float *x, int64_t ldx, int64_t stride, float *out);
 
     /* The beginning of a tile: V = B^T D B over `channels` channels of the pixels D, (m + 2) x (m + 2);
      * element (i, j) goes to out[(i * (m + 2) + j) * plane]. */
@@ -517,8 +518,32 @@ void tn_gemm_tn(const tn_step *step, int64_t m, int64_t n, int64_t k, const floa
                 const float *b, int64_t ldb, float *c);
 size_t tn_gemm_tn_bytes(const tn_kernels *kernels);
 
-/* The sum of `count` such products, each next_a and next_b floats behind the one before; count >= 1. */
-void tn_gemm_tn_stretches(const tn_step *step, int64_t m, int64_t n, int64_t k, int64_t count, const float *a,
-                          int64_t lda, int64_t next_a, const float *b, int64_t ldb, int64_t next_b, float *c);
+/* Several such products over the same rows, and sums of columns: see gradients.c. */
+enum { TN_GRADIENT_FACTORS = 4 };
+
+typedef struct tn_factor {
+    const float *x;   /* rows x width, row-major */
+    int64_t width;    /* columns */
+    int64_t ld;       /* floats from row to row */
+    int64_t sequence; /* right ones: steps of a sequence; rows are sequences one behind the other */
+    int shift;        /* right ones: step t stands for step t + shift, 0 where there is none */
+    float *sums;      /* left ones: gets the sum of each column, in doubles; or NULL */
+} tn_factor;
+
+typedef struct tn_outer {
+    int left, right; /* which factors */
+    float *c;        /* gets left^T right */
+} tn_outer;
+
+typedef struct tn_gradients {
+    int64_t rows;                                                    /* of every factor */
+    int lefts, rights, products;                                     /* how many there are */
+    tn_factor left[TN_GRADIENT_FACTORS], right[TN_GRADIENT_FACTORS]; /* A and B of A^T B */
+    tn_outer product[TN_GRADIENT_FACTORS];                           /* which with which */
+} tn_gradients;
+
+/* Scratch of that many bytes; they depend on rows and widths alone. */
+size_t tn_gradients_bytes(const tn_kernels *kernels, const tn_gradients *g);
+void tn_weight_gradients(tn_ctx *ctx, const tn_gradients *g, void *scratch);
 
 #endif

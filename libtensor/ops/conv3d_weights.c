@@ -103,7 +103,7 @@ static void fill_chunk(const weight_job *job, const chunk *c, int64_t panel)
         copy_x(job, c, n, ot * g->s[0] + c->kt - g->p[0], c->x + i * copied_floats(g, c->rows, 1));
         const float *dy =
             job->step->dout[0].data + (((n * g->out[0] + ot) * g->out[1] + c->oh) * g->out[2]) * g->o + o;
-        kernels->pack_b(pixels, columns, dy, g->o, c->dy + i * pixels * kernels->nr);
+        kernels->pack_b(pixels, columns, dy, g->o, pixels * kernels->nr, c->dy + i * pixels * kernels->nr);
     }
 }
 

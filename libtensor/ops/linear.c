@@ -33,16 +33,31 @@ static tn_status infer(tn_step *step)
     return TN_OK;
 }
 
+/* dW = dy^T x, and db = sum of dy over rows. */
+static tn_gradients gradients(const tn_step *step, const shape *s)
+{
+    const bool weight = step->want[WEIGHT];
+    return (tn_gradients){
+        .rows = s->rows,
+        .lefts = 1,
+        .rights = weight,
+        .products = weight,
+        .left = {{step->dout[0].data, s->out, s->out, 0, 0, step->din[BIAS].data}},
+        .right = {{step->in[X].data, s->in, s->in, s->rows, 0, NULL}},
+        .product = {{0, 0, step->din[WEIGHT].data}},
+    };
+}
+
 static tn_status prepare(tn_step *step)
 {
     const shape s = get_shape(step);
     const tn_kernels *kernels = step->ctx->kernels;
     step->flops = 2.0 * (double)s.rows * (double)s.in * (double)s.out;
     step->packed_bytes = (tn_packed_floats(kernels, s.in, s.out) + 2 * (size_t)s.out) * sizeof(float);
-    size_t flipped = step->want[X] ? tn_packed_floats(kernels, s.out, s.in) * sizeof(float) : 0;
-    size_t sums = step->want[BIAS] ? tn_column_sums_bytes(s.out) : 0;
-    step->scratch_bytes = flipped > sums ? flipped : sums;
-    step->thread_scratch_bytes = step->want[WEIGHT] ? tn_gemm_tn_bytes(kernels) : 0;
+    const tn_gradients g = gradients(step, &s);
+    const size_t flipped = step->want[X] ? tn_packed_floats(kernels, s.out, s.in) * sizeof(float) : 0;
+    const size_t packs = step->want[WEIGHT] || step->want[BIAS] ? tn_gradients_bytes(kernels, &g) : 0;
+    step->scratch_bytes = flipped > packs ? flipped : packs;
     return TN_OK;
 }
 
@@ -164,7 +179,7 @@ static void forward(tn_step *step)
                        step->epilogue.add ? step->epilogue.residual.data : NULL, s.out, step->epilogue.relu);
 }
 
-/* dx = dy W, dW = dy^T x, db = sum of dy over rows. */
+/* dx = dy W, and what gradients() says. */
 static void backward(tn_step *step)
 {
     const shape s = get_shape(step);
@@ -176,10 +191,9 @@ static void backward(tn_step *step)
     else if (step->din[X].data)
         tn_gemm_packed(step->ctx, s.rows, s.in, s.out, dy, s.out, step->scratch, step->din[X].data, s.in,
                        NULL, NULL, 0, false);
-    if (step->din[WEIGHT].data)
-        tn_gemm_tn(step, s.out, s.in, s.rows, dy, s.out, step->in[X].data, s.in, step->din[WEIGHT].data);
-    if (step->din[BIAS].data)
-        tn_column_sums(step->ctx, s.rows, s.out, dy, step->din[BIAS].data, step->scratch);
+    const tn_gradients g = gradients(step, &s);
+    if (step->want[WEIGHT] || step->want[BIAS])
+        tn_weight_gradients(step->ctx, &g, step->scratch);
 }
 
 static const tn_case cases[] = {

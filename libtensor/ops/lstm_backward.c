@@ -11,7 +11,7 @@ static size_t gradient_floats(const lstm_shape *s)
 }
 
 /* Scratch: gradients before the activations (as the gates lie), packed W_hh and W_ih of each direction for
- * products with them from the left, and sums for the biases. */
+ * products with them from the left, and what gradients of weights take. */
 static size_t recurrent_floats(const tn_step *step, const lstm_shape *s)
 {
     return tn_packed_floats(step->ctx->kernels, 4 * s->h, s->h);
@@ -22,14 +22,9 @@ static size_t input_floats(const tn_step *step, const lstm_shape *s)
     return tn_packed_floats(step->ctx->kernels, 4 * s->h, s->i);
 }
 
-void lstm_prepare_backward(tn_step *step, const lstm_shape *s)
+static size_t weights_floats(const tn_step *step, const lstm_shape *s)
 {
-    const size_t floats =
-        gradient_floats(s) + (size_t)s->directions * (recurrent_floats(step, s) + input_floats(step, s));
-    step->scratch_bytes = (floats + 1) / 2 * 2 * sizeof(float) + tn_column_sums_bytes(4 * s->h);
-    const size_t states = (size_t)(2 * LSTM_ROWS * s->h) * sizeof(float); /* dh, dc */
-    const size_t packs = tn_gemm_tn_bytes(step->ctx->kernels);
-    step->thread_scratch_bytes = states > packs ? states : packs;
+    return (size_t)s->directions * (recurrent_floats(step, s) + input_floats(step, s));
 }
 
 static float *pre_activation(const tn_step *step, const lstm_shape *s, int64_t d, int64_t n, int64_t t)
@@ -46,6 +41,11 @@ static float *packed_recurrent(const tn_step *step, const lstm_shape *s, int64_t
 static float *packed_input(const tn_step *step, const lstm_shape *s, int64_t d)
 {
     return packed_recurrent(step, s, d) + recurrent_floats(step, s);
+}
+
+static void *gradient_scratch(const tn_step *step, const lstm_shape *s)
+{
+    return (float *)step->scratch + (gradient_floats(s) + weights_floats(step, s) + 1) / 2 * 2;
 }
 
 /* dh = dy_t + (gradients of step `after`) W_hh for all rows of the task; after < 0: dy_t alone. */
@@ -97,38 +97,53 @@ static void backward_task(void *arg, int64_t task, int thread)
     }
 }
 
-/* dW_hh = sum over rows and steps of gradients_t^T h_{t-1}: a stretch of T - 1 steps a row. */
-static void recurrent_gradient(const tn_step *step, const lstm_shape *s, int64_t d, float *dw)
+/* With G the gradients before the activations: dW_ih = G^T x, dW_hh = G^T h of the step before, each bias
+ * gets the sum of G over rows and steps. Both directions at once, so that x is packed once. A plan that is
+ * being made has no memory yet and asks for the widths. */
+static tn_gradients gradients(const tn_step *step, const lstm_shape *s)
 {
-    if (s->n == 0) {
-        memset(dw, 0, (size_t)(4 * s->h * s->h) * sizeof *dw);
-        return;
+    const int64_t gates = 4 * s->h, features = s->directions * s->h;
+    tn_gradients g = {.rows = s->n * s->t, .lefts = (int)s->directions, .rights = 1};
+    g.right[0] = (tn_factor){step->in[LSTM_X].data, s->i, s->i, s->t, 0, NULL};
+    for (int d = 0; d < s->directions; d++) {
+        const int first = LSTM_WEIGHTS + 4 * d;
+        const tn_tensor *dw = &step->din[first];
+        g.left[d] = (tn_factor){.x = step->scratch ? pre_activation(step, s, d, 0, 0) : NULL,
+                                .width = gates,
+                                .ld = gates,
+                                .sums = dw[LSTM_B_IH].data ? dw[LSTM_B_IH].data : dw[LSTM_B_HH].data};
+        if (step->want[first + LSTM_W_IH])
+            g.product[g.products++] = (tn_outer){d, 0, dw[LSTM_W_IH].data};
+        if (!step->want[first + LSTM_W_HH])
+            continue;
+        g.right[g.rights] =
+            (tn_factor){.x = step->scratch ? lstm_output(s, step->out[0].data, d, 0, 0) : NULL,
+                        .width = s->h,
+                        .ld = features,
+                        .sequence = s->t,
+                        .shift = d ? 1 : -1};
+        g.product[g.products++] = (tn_outer){d, g.rights++, dw[LSTM_W_HH].data};
     }
-    const int64_t later = d ? 0 : 1, features = s->directions * s->h;
-    tn_gemm_tn_stretches(step, 4 * s->h, s->h, s->t - 1, s->n,
-                         pre_activation(step, s, d, 0, 0) + later * 4 * s->h, 4 * s->h, s->t * 4 * s->h,
-                         lstm_output(s, step->out[0].data, d, 0, 0) + (1 - later) * features, features,
-                         s->t * features, dw);
+    return g;
 }
 
-static void weight_gradients(tn_step *step, const lstm_shape *s, int64_t d)
+static void weight_gradients(tn_step *step, const lstm_shape *s)
 {
-    const tn_tensor *dw = &step->din[LSTM_WEIGHTS + 4 * d];
-    const float *gradients = pre_activation(step, s, d, 0, 0);
-    if (dw[LSTM_W_IH].data)
-        tn_gemm_tn(step, 4 * s->h, s->i, s->n * s->t, gradients, 4 * s->h, step->in[LSTM_X].data, s->i,
-                   dw[LSTM_W_IH].data);
-    if (dw[LSTM_W_HH].data)
-        recurrent_gradient(step, s, d, dw[LSTM_W_HH].data);
-    float *sums = (float *)step->scratch +
-                  (gradient_floats(s) +
-                   (size_t)s->directions * (recurrent_floats(step, s) + input_floats(step, s)) + 1) /
-                      2 * 2;
-    float *one = dw[LSTM_B_IH].data ? dw[LSTM_B_IH].data : dw[LSTM_B_HH].data;
-    if (one)
-        tn_column_sums(step->ctx, s->n * s->t, 4 * s->h, gradients, one, sums);
-    if (dw[LSTM_B_HH].data && dw[LSTM_B_HH].data != one)
-        memcpy(dw[LSTM_B_HH].data, one, 4 * (size_t)s->h * sizeof *one);
+    const tn_gradients g = gradients(step, s);
+    tn_weight_gradients(step->ctx, &g, gradient_scratch(step, s));
+    for (int64_t d = 0; d < s->directions; d++) {
+        const tn_tensor *dw = &step->din[LSTM_WEIGHTS + 4 * d];
+        if (dw[LSTM_B_IH].data && dw[LSTM_B_HH].data)
+            memcpy(dw[LSTM_B_HH].data, dw[LSTM_B_IH].data, 4 * (size_t)s->h * sizeof(float));
+    }
+}
+
+void lstm_prepare_backward(tn_step *step, const lstm_shape *s)
+{
+    const tn_gradients g = gradients(step, s);
+    step->scratch_bytes = (gradient_floats(s) + weights_floats(step, s) + 1) / 2 * 2 * sizeof(float) +
+                          tn_gradients_bytes(step->ctx->kernels, &g);
+    step->thread_scratch_bytes = (size_t)(2 * LSTM_ROWS * s->h) * sizeof(float); /* dh, dc */
 }
 
 /* dx = sum over directions of gradients W_ih, for a block of rows and steps. */
@@ -168,8 +183,7 @@ void lstm_backward(tn_step *step)
         tn_pack_b(kernels, 4 * s.h, s.i, w[LSTM_W_IH].data, s.i, 1, NULL, packed_input(step, &s, d));
     }
     tn_parallel(step->ctx, s.directions * tn_ceil_div(s.n, LSTM_ROWS), backward_task, step);
-    for (int64_t d = 0; d < s.directions; d++)
-        weight_gradients(step, &s, d);
+    weight_gradients(step, &s);
     if (step->din[LSTM_X].data)
         tn_parallel(step->ctx, tn_ceil_div(s.n * s.t, INPUT_ROWS), input_task, step);
 }
