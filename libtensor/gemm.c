@@ -1,20 +1,31 @@
 /* Packing, and products of whole matrices on the micro-kernel. */
 #include "libtensor/internal.h"
 
-void tn_pack_b(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
-               const float *scale, float *out)
+static void pack(int width, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
+                 const float *scale, float *out)
 {
-    const int nr = kernels->nr;
-    for (int64_t j0 = 0; j0 < n; j0 += nr) {
-        const int64_t columns = tn_min(nr, n - j0);
+    for (int64_t j0 = 0; j0 < n; j0 += width) {
+        const int64_t columns = tn_min(width, n - j0);
         for (int64_t p = 0; p < k; p++) {
             for (int64_t j = 0; j < columns; j++)
                 out[j] = b[p * row + (j0 + j) * col] * (scale ? scale[j0 + j] : 1.0f);
-            for (int64_t j = columns; j < nr; j++)
+            for (int64_t j = columns; j < width; j++)
                 out[j] = 0.0f;
-            out += nr;
+            out += width;
         }
     }
+}
+
+void tn_pack_b(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
+               const float *scale, float *out)
+{
+    pack(kernels->nr, k, n, b, row, col, scale, out);
+}
+
+void tn_pack_row(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
+                 float *out)
+{
+    pack(kernels->row_width, k, n, b, row, col, NULL, out);
 }
 
 static uint32_t pair(float first, float second)

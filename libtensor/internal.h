@@ -430,6 +430,12 @@ struct tn_kernels {
     int mr; /* rows of a full tile */
     void (*brgemm)(const tn_brgemm *g);
 
+    /* c += a B for one row of k floats and all n columns of B, packed in panels of row_width columns: wide
+     * enough that no sum waits for itself, and read as one stream. Each element is the chain that brgemm adds
+     * to its residual, and has the same bits. */
+    int row_width;
+    void (*add_row)(int64_t n, int64_t k, const float *a, const float *packed, float *c);
+
     /* Row-major k x m and k x n, rows ldx apart, as brgemm wants them, panel q at out + q * stride. A for
      * `flipped`: panels of mr columns with lda = a_pitch; B: panels of nr columns. */
     int a_pitch;
@@ -504,6 +510,14 @@ void tn_pack_pairs(const tn_kernels *kernels, int64_t k, int64_t n, const float 
 static inline size_t tn_packed_floats(const tn_kernels *kernels, int64_t k, int64_t n)
 {
     return (size_t)(tn_ceil_div(n, kernels->nr) * kernels->nr * k);
+}
+
+/* The same for add_row(). */
+void tn_pack_row(const tn_kernels *kernels, int64_t k, int64_t n, const float *b, int64_t row, int64_t col,
+                 float *out);
+static inline size_t tn_packed_row_floats(const tn_kernels *kernels, int64_t k, int64_t n)
+{
+    return (size_t)(tn_ceil_div(n, kernels->row_width) * kernels->row_width * k);
 }
 
 /* C (m x n, rows ldc apart) = A (m x k) times packed B, all panels, split over the context's threads. */

@@ -71,11 +71,23 @@ static size_t cell_floats(const lstm_shape *s)
     return (size_t)(s->directions * s->n * s->cell_steps * s->h);
 }
 
+/* One clip at a time: each step is a row times W_hh, which has a way of its own. */
+static bool is_one_row(const lstm_shape *s)
+{
+    return s->n == 1;
+}
+
+static size_t recurrent_floats(const tn_step *step, const lstm_shape *s)
+{
+    const tn_kernels *kernels = step->ctx->kernels;
+    return is_one_row(s) ? tn_packed_row_floats(kernels, s->h, 4 * s->h)
+                         : tn_packed_floats(kernels, s->h, 4 * s->h);
+}
+
 /* Packed, per direction: W_ih, W_hh, the sum of the biases. */
 static size_t direction_floats(const tn_step *step, const lstm_shape *s)
 {
-    const tn_kernels *kernels = step->ctx->kernels;
-    return tn_packed_floats(kernels, s->i, 4 * s->h) + tn_packed_floats(kernels, s->h, 4 * s->h) +
+    return tn_packed_floats(step->ctx->kernels, s->i, 4 * s->h) + recurrent_floats(step, s) +
            4 * (size_t)s->h;
 }
 
@@ -99,9 +111,12 @@ static void pack(tn_step *step)
         const tn_tensor *w = &step->in[LSTM_WEIGHTS + 4 * d];
         float *w_ih = (float *)step->packed + (size_t)d * direction_floats(step, &s);
         float *w_hh = w_ih + tn_packed_floats(kernels, s.i, 4 * s.h);
-        float *bias = w_hh + tn_packed_floats(kernels, s.h, 4 * s.h);
+        float *bias = w_hh + recurrent_floats(step, &s);
         tn_pack_b(kernels, s.i, 4 * s.h, w[LSTM_W_IH].data, 1, s.i, NULL, w_ih);
-        tn_pack_b(kernels, s.h, 4 * s.h, w[LSTM_W_HH].data, 1, s.h, NULL, w_hh);
+        if (is_one_row(&s))
+            tn_pack_row(kernels, s.h, 4 * s.h, w[LSTM_W_HH].data, 1, s.h, w_hh);
+        else
+            tn_pack_b(kernels, s.h, 4 * s.h, w[LSTM_W_HH].data, 1, s.h, NULL, w_hh);
         for (int64_t j = 0; j < 4 * s.h; j++)
             bias[j] = w[LSTM_B_IH].data[j] + w[LSTM_B_HH].data[j];
     }
@@ -133,6 +148,10 @@ static void recur(const tn_step *step, const lstm_shape *s, int64_t d, int64_t n
     const float *h = lstm_output(s, step->out[0].data, d, n, before);
     const float *w_hh = (const float *)step->packed + (size_t)d * direction_floats(step, s) +
                         tn_packed_floats(kernels, s->i, 4 * s->h);
+    if (is_one_row(s)) {
+        kernels->add_row(4 * s->h, s->h, h, w_hh, lstm_gates(step, s, d, n, t));
+        return;
+    }
     for (int64_t j = 0; j < 4 * s->h; j += kernels->nr) {
         const float *panel = w_hh + j * s->h;
         float *gates = lstm_gates(step, s, d, n, t) + j;
@@ -181,8 +200,7 @@ static void forward(tn_step *step)
     const tn_kernels *kernels = step->ctx->kernels;
     for (int64_t d = 0; d < s.directions; d++) {
         const float *w_ih = (const float *)step->packed + (size_t)d * direction_floats(step, &s);
-        const float *bias =
-            w_ih + tn_packed_floats(kernels, s.i, 4 * s.h) + tn_packed_floats(kernels, s.h, 4 * s.h);
+        const float *bias = w_ih + tn_packed_floats(kernels, s.i, 4 * s.h) + recurrent_floats(step, &s);
         tn_gemm_packed(step->ctx, s.n * s.t, 4 * s.h, s.i, step->in[LSTM_X].data, s.i, w_ih,
                        lstm_gates(step, &s, d, 0, 0), 4 * s.h, bias, NULL, 0, false);
     }
@@ -201,6 +219,7 @@ static const tn_case cases[] = {
     {"both", {{3, 3, 4, 5}, {0}, WEIGHTS(5, 3), WEIGHTS(5, 3)}, NULL, false},
     {"both with lengths", {{3, 5, 6, 3}, {1, 5}, WEIGHTS(3, 2), WEIGHTS(3, 2)}, NULL, false},
     {"two blocks of rows", {{3, 18, 3, 2}, {1, 18}, WEIGHTS(2, 9), WEIGHTS(2, 9)}, NULL, false},
+    {"one row", {{3, 1, 5, 3}, {1, 1}, WEIGHTS(3, 37), WEIGHTS(3, 37)}, NULL, false},
     {"one step", {{3, 2, 1, 3}, {0}, WEIGHTS(3, 2), WEIGHTS(3, 2)}, NULL, false},
     {0},
 };
