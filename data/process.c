@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -39,22 +40,6 @@ static void close_end(int *fd)
     *fd = -1;
 }
 
-/* The child's side of the fork: only what is safe there. Reports errno through `report` where it fails. */
-static void run_child(char *const argv[], const char *dir, int out, int err, int report)
-{
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
-    int null = open("/dev/null", O_RDONLY);
-    if (null >= 0 && dup2(null, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2 &&
-        (!dir || chdir(dir) == 0))
-        execvp(argv[0], argv);
-    int reason = errno;
-    ssize_t put = write(report, &reason, sizeof reason);
-    _exit(put < 0 ? 126 : 127);
-}
-
 static tn_status start_failed(tn_ctx *ctx, const char *name, const char *program, int reason)
 {
     if (reason == ENOENT)
@@ -64,15 +49,49 @@ static tn_status start_failed(tn_ctx *ctx, const char *name, const char *program
     return tn_fail(ctx, TN_IO, "%s: the program %s cannot be started: %s", name, program, strerror(reason));
 }
 
-/* Waits until the child runs its program; 0, or the errno that kept it from that. */
-static int await_start(int report)
+/* What the child does before it becomes the program: nothing on its standard input, our pipes behind the
+ * other two, and no signal blocked or ignored that should end it. */
+static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *how, const char *dir, int out,
+                   int err)
 {
-    int reason = 0;
-    ssize_t got;
-    do
-        got = read(report, &reason, sizeof reason);
-    while (got < 0 && errno == EINTR);
-    return got == (ssize_t)sizeof reason ? reason : 0;
+    sigset_t none, pipe_signal;
+    sigemptyset(&none);
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    int reason = posix_spawnattr_setsigmask(how, &none);
+    if (reason == 0)
+        reason = posix_spawnattr_setsigdefault(how, &pipe_signal);
+    if (reason == 0)
+        reason = posix_spawnattr_setflags(how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if (reason == 0)
+        reason = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
+    if (reason == 0)
+        reason = posix_spawn_file_actions_adddup2(actions, out, 1);
+    if (reason == 0)
+        reason = posix_spawn_file_actions_adddup2(actions, err, 2);
+    if (reason == 0 && dir)
+        reason = posix_spawn_file_actions_addchdir_np(actions, dir);
+    return reason;
+}
+
+/* Not fork(): that copies the tables of all our memory, and every page is then written to for the first time
+ * once more. Returns 0 or why there is no child. */
+static int spawn(char *const argv[], const char *dir, int out, int err, pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t how;
+    int reason = posix_spawn_file_actions_init(&actions);
+    if (reason != 0)
+        return reason;
+    reason = posix_spawnattr_init(&how);
+    if (reason == 0) {
+        reason = prepare(&actions, &how, dir, out, err);
+        if (reason == 0)
+            reason = posix_spawnp(pid, argv[0], &actions, &how, argv, environ);
+        posix_spawnattr_destroy(&how);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    return reason;
 }
 
 tn_status data_process_start(tn_ctx *ctx, const char *name, char *const argv[], const char *dir,
@@ -80,31 +99,21 @@ tn_status data_process_start(tn_ctx *ctx, const char *name, char *const argv[], 
 {
     *p = (data_process){
         .program = argv[0], .name = name, .out = -1, .err = -1, .stall_seconds = stall_seconds};
-    int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}}; /* output, error, and how the start went */
-    for (int i = 0; i < 3; i++)
-        if (!make_pipe(pipes[i])) {
-            int reason = errno;
-            for (int k = 0; k < i; k++) {
-                close(pipes[k][0]);
-                close(pipes[k][1]);
-            }
-            return start_failed(ctx, name, argv[0], reason);
-        }
-    pid_t pid = fork();
-    int reason = pid < 0 ? errno : 0;
-    if (pid == 0)
-        run_child(argv, dir, pipes[0][1], pipes[1][1], pipes[2][1]);
-    for (int i = 0; i < 3; i++)
-        close(pipes[i][1]);
+    int pipes[2][2] = {{-1, -1}, {-1, -1}}; /* output, error */
+    if (!make_pipe(pipes[0]))
+        return start_failed(ctx, name, argv[0], errno);
+    int reason = make_pipe(pipes[1]) ? 0 : errno;
     p->out = pipes[0][0];
     p->err = pipes[1][0];
-    if (pid > 0) {
-        p->pid = pid;
-        reason = await_start(pipes[2][0]);
-    }
-    close(pipes[2][0]);
+    pid_t pid = 0;
     if (reason == 0)
+        reason = spawn(argv, dir, pipes[0][1], pipes[1][1], &pid);
+    for (int i = 0; i < 2; i++)
+        close_end(&pipes[i][1]);
+    if (reason == 0) {
+        p->pid = pid;
         return TN_OK;
+    }
     data_process_end(p);
     return start_failed(ctx, name, argv[0], reason);
 }
@@ -152,12 +161,13 @@ static tn_status await_output(tn_ctx *ctx, data_process *p, bool both)
     }
 }
 
-tn_status data_process_read(tn_ctx *ctx, data_process *p, void *bytes, size_t count, size_t *got)
+/* Reads what there is, `room` bytes at most, waiting for the first; *got is 0 at the end. */
+static tn_status read_some(tn_ctx *ctx, data_process *p, void *bytes, size_t room, size_t *got)
 {
     *got = 0;
-    while (*got < count && p->out >= 0) {
+    while (p->out >= 0) {
         TN_TRY(await_output(ctx, p, false));
-        ssize_t n = read(p->out, (char *)bytes + *got, count - *got);
+        ssize_t n = read(p->out, bytes, room);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -165,7 +175,34 @@ tn_status data_process_read(tn_ctx *ctx, data_process *p, void *bytes, size_t co
                            strerror(errno));
         if (n == 0)
             close_end(&p->out);
-        *got += (size_t)n;
+        *got = (size_t)n;
+        return TN_OK;
+    }
+    return TN_OK;
+}
+
+tn_status data_process_read(tn_ctx *ctx, data_process *p, void *bytes, size_t count, size_t *got)
+{
+    *got = 0;
+    while (*got < count) {
+        char *to = (char *)bytes + *got;
+        size_t want = count - *got, some = p->ahead_end - p->ahead_begin;
+        if (some > 0) {
+            some = some < want ? some : want;
+            memcpy(to, p->ahead + p->ahead_begin, some);
+            p->ahead_begin += some;
+        } else if (want >= sizeof p->ahead) {
+            TN_TRY(read_some(ctx, p, to, want, &some));
+            if (some == 0)
+                return TN_OK;
+        } else {
+            p->ahead_begin = 0;
+            TN_TRY(read_some(ctx, p, p->ahead, sizeof p->ahead, &p->ahead_end));
+            if (p->ahead_end == 0)
+                return TN_OK;
+            continue;
+        }
+        *got += some;
     }
     return TN_OK;
 }

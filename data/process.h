@@ -6,16 +6,18 @@
 
 #include <sys/types.h>
 
-enum { DATA_PROCESS_LOG = 4096 };
+enum { DATA_PROCESS_LOG = 4096, DATA_PROCESS_AHEAD = 4096 };
 
 typedef struct data_process {
-    const char *program;        /* borrowed; for messages */
-    const char *name;           /* borrowed; what it works on, for messages */
-    pid_t pid;                  /* 0 when there is none (any more) */
-    int out, err;               /* our ends of its standard output and error; -1 when closed */
-    double stall_seconds;       /* how long it may be silent */
-    char log[DATA_PROCESS_LOG]; /* the end of what it said on standard error */
-    size_t log_count;           /* of it */
+    const char *program;            /* borrowed; for messages */
+    const char *name;               /* borrowed; what it works on, for messages */
+    pid_t pid;                      /* 0 when there is none (any more) */
+    int out, err;                   /* our ends of its standard output and error; -1 when closed */
+    double stall_seconds;           /* how long it may be silent */
+    char log[DATA_PROCESS_LOG];     /* the end of what it said on standard error */
+    size_t log_count;               /* of it */
+    char ahead[DATA_PROCESS_AHEAD]; /* output that was read and not yet asked for */
+    size_t ahead_begin, ahead_end;  /* where in it */
 } data_process;
 
 /* Starts `argv` (NULL at its end; argv[0] is looked for in PATH, no shell has a part in it) with nothing on

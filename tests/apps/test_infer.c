@@ -351,7 +351,8 @@ static void a_batch_goes_on_behind_a_clip_that_fails(void **state)
 static char *timeless(const char *line)
 {
     json_t *answer = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
-    assert_true(json_real_value(json_object_get(answer, "seconds")) > 0);
+    assert_true(json_real_value(json_object_get(answer, "seconds")) >
+                3e-6); /* reading a file that fails, too */
     json_object_del(answer, "seconds");
     char *text = json_dumps(answer, JSON_REAL_PRECISION(17));
     json_decref(answer);

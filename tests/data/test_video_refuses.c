@@ -3,6 +3,8 @@
 #include "tests/data/video.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -158,6 +160,27 @@ static void a_program_that_misbehaves(void **state)
     test_remove_dir(dir);
 }
 
+/* What we ignore and block, the program does not; and it has no standard input. */
+static void a_program_gets_its_signals(void **state)
+{
+    (void)state;
+    char *dir = begin(), *path = clock_clip(dir, "x.mkv", 1, "");
+    tn_ctx *ctx = test_ctx(1, NULL);
+    sigset_t term, before;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &term, &before);
+    void (*old)(int) = signal(SIGPIPE, SIG_IGN);
+    refused_with(ctx, dir, "kill -PIPE $$; echo alive >&2; exit 1", path, "it said nothing");
+    refused_with(ctx, dir, "kill -TERM $$; echo alive >&2; exit 1", path, "it said nothing");
+    refused_with(ctx, dir, "read line || echo none >&2; exit 1", path, ": none");
+    signal(SIGPIPE, old);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    free(path);
+    tn_ctx_destroy(ctx);
+    test_remove_dir(dir);
+}
+
 static void sound_without_end_is_cut(void **state)
 {
     (void)state;
@@ -266,11 +289,9 @@ static void nothing_is_left_behind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_that_are_refused),
-        cmocka_unit_test(options_out_of_range),
-        cmocka_unit_test(a_program_that_misbehaves),
-        cmocka_unit_test(sound_without_end_is_cut),
-        cmocka_unit_test(damaged_files),
+        cmocka_unit_test(files_that_are_refused),    cmocka_unit_test(options_out_of_range),
+        cmocka_unit_test(a_program_that_misbehaves), cmocka_unit_test(a_program_gets_its_signals),
+        cmocka_unit_test(sound_without_end_is_cut),  cmocka_unit_test(damaged_files),
         cmocka_unit_test(nothing_is_left_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
