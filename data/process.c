@@ -52,7 +52,7 @@ static tn_status start_failed(tn_ctx *ctx, const char *name, const char *program
 /* What the child does before it becomes the program: nothing on its standard input, our pipes behind the
  * other two, and no signal blocked or ignored that should end it. */
 static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *how, const char *dir, int out,
-                   int err)
+                   int err, int third)
 {
     sigset_t none, pipe_signal;
     sigemptyset(&none);
@@ -69,6 +69,8 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *how, 
         reason = posix_spawn_file_actions_adddup2(actions, out, 1);
     if (reason == 0)
         reason = posix_spawn_file_actions_adddup2(actions, err, 2);
+    if (reason == 0 && third >= 0)
+        reason = posix_spawn_file_actions_adddup2(actions, third, 3);
     if (reason == 0 && dir)
         reason = posix_spawn_file_actions_addchdir_np(actions, dir);
     return reason;
@@ -76,7 +78,7 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *how, 
 
 /* Not fork(): that copies the tables of all our memory, and every page is then written to for the first time
  * once more. Returns 0 or why there is no child. */
-static int spawn(char *const argv[], const char *dir, int out, int err, pid_t *pid)
+static int spawn(char *const argv[], const char *dir, int out, int err, int third, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t how;
@@ -85,7 +87,7 @@ static int spawn(char *const argv[], const char *dir, int out, int err, pid_t *p
         return reason;
     reason = posix_spawnattr_init(&how);
     if (reason == 0) {
-        reason = prepare(&actions, &how, dir, out, err);
+        reason = prepare(&actions, &how, dir, out, err, third);
         if (reason == 0)
             reason = posix_spawnp(pid, argv[0], &actions, &how, argv, environ);
         posix_spawnattr_destroy(&how);
@@ -95,21 +97,31 @@ static int spawn(char *const argv[], const char *dir, int out, int err, pid_t *p
 }
 
 tn_status data_process_start(tn_ctx *ctx, const char *name, char *const argv[], const char *dir,
-                             double stall_seconds, data_process *p)
+                             double stall_seconds, data_process_text *text, data_process *p)
 {
-    *p = (data_process){
-        .program = argv[0], .name = name, .out = -1, .err = -1, .stall_seconds = stall_seconds};
-    int pipes[2][2] = {{-1, -1}, {-1, -1}}; /* output, error */
-    if (!make_pipe(pipes[0]))
-        return start_failed(ctx, name, argv[0], errno);
-    int reason = make_pipe(pipes[1]) ? 0 : errno;
-    p->out = pipes[0][0];
-    p->err = pipes[1][0];
+    *p = (data_process){.program = argv[0],
+                        .name = name,
+                        .out = -1,
+                        .err = -1,
+                        .third = -1,
+                        .text = text,
+                        .stall_seconds = stall_seconds};
+    int theirs[3] = {-1, -1, -1}, *const ours[3] = {&p->out, &p->err, &p->third};
+    int reason = 0;
+    for (int i = 0; reason == 0 && i < (text ? 3 : 2); i++) {
+        int ends[2];
+        if (make_pipe(ends)) {
+            *ours[i] = ends[0];
+            theirs[i] = ends[1];
+        } else {
+            reason = errno;
+        }
+    }
     pid_t pid = 0;
     if (reason == 0)
-        reason = spawn(argv, dir, pipes[0][1], pipes[1][1], &pid);
-    for (int i = 0; i < 2; i++)
-        close_end(&pipes[i][1]);
+        reason = spawn(argv, dir, theirs[0], theirs[1], theirs[2], &pid);
+    for (int i = 0; i < 3; i++)
+        close_end(&theirs[i]);
     if (reason == 0) {
         p->pid = pid;
         return TN_OK;
@@ -134,6 +146,22 @@ static bool read_log(data_process *p)
     return p->err >= 0;
 }
 
+/* Keeps what comes by the third pipe. */
+static void read_text(data_process *p)
+{
+    char more[4096];
+    ssize_t got = read(p->third, more, sizeof more);
+    if (got > 0) {
+        data_process_text *t = p->text;
+        const size_t left = t->room - t->count, take = (size_t)got < left ? (size_t)got : left;
+        memcpy(t->bytes + t->count, more, take);
+        t->count += take;
+        t->cut = t->cut || take < (size_t)got;
+    }
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
+        close_end(&p->third);
+}
+
 static tn_status stalled(tn_ctx *ctx, data_process *p)
 {
     data_process_end(p);
@@ -141,13 +169,13 @@ static tn_status stalled(tn_ctx *ctx, data_process *p)
                    p->stall_seconds);
 }
 
-/* Waits until there is output to read (or its end), reading what comes on standard error meanwhile. With
- * `both`, until either says something. */
-static tn_status await_output(tn_ctx *ctx, data_process *p, bool both)
+/* Waits until there is output to read (or its end), reading what comes by the other pipes meanwhile. With
+ * `any`, until one of them says something. */
+static tn_status await_output(tn_ctx *ctx, data_process *p, bool any)
 {
     for (;;) {
-        struct pollfd watch[2] = {{p->out, POLLIN, 0}, {p->err, POLLIN, 0}};
-        int ready = poll(watch, 2, (int)(p->stall_seconds * 1000));
+        struct pollfd watch[3] = {{p->out, POLLIN, 0}, {p->err, POLLIN, 0}, {p->third, POLLIN, 0}};
+        int ready = poll(watch, 3, (int)(p->stall_seconds * 1000));
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready == 0)
@@ -156,7 +184,9 @@ static tn_status await_output(tn_ctx *ctx, data_process *p, bool both)
             return tn_fail(ctx, TN_IO, "%s: waiting for %s failed: %s", p->name, p->program, strerror(errno));
         if (p->err >= 0 && watch[1].revents)
             read_log(p);
-        if (both || (p->out >= 0 && watch[0].revents))
+        if (p->third >= 0 && watch[2].revents)
+            read_text(p);
+        if (any || (p->out >= 0 && watch[0].revents))
             return TN_OK;
     }
 }
@@ -221,7 +251,7 @@ tn_status data_process_wait(tn_ctx *ctx, data_process *p, int *status)
     do
         TN_TRY(data_process_read(ctx, p, ignored, sizeof ignored, &got));
     while (got > 0);
-    while (p->err >= 0)
+    while (p->err >= 0 || p->third >= 0)
         TN_TRY(await_output(ctx, p, true));
     /* All it had to say is said; it should be gone at once. */
     for (double waited = 0; p->pid > 0; waited += 0.005) {
@@ -244,6 +274,7 @@ void data_process_end(data_process *p)
 {
     close_end(&p->out);
     close_end(&p->err);
+    close_end(&p->third);
     if (p->pid > 0) {
         kill(p->pid, SIGKILL);
         while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)

@@ -8,12 +8,20 @@
 
 enum { DATA_PROCESS_LOG = 4096, DATA_PROCESS_AHEAD = 4096 };
 
+/* What a program writes to its descriptor 3, as far as there is room. */
+typedef struct data_process_text {
+    char *bytes;        /* borrowed; not ended by a zero */
+    size_t room, count; /* of it; what is there */
+    bool cut;           /* there was more */
+} data_process_text;
+
 typedef struct data_process {
-    const char *program;            /* borrowed; for messages */
-    const char *name;               /* borrowed; what it works on, for messages */
-    pid_t pid;                      /* 0 when there is none (any more) */
-    int out, err;                   /* our ends of its standard output and error; -1 when closed */
-    double stall_seconds;           /* how long it may be silent */
+    const char *program;     /* borrowed; for messages */
+    const char *name;        /* borrowed; what it works on, for messages */
+    pid_t pid;               /* 0 when there is none (any more) */
+    int out, err, third;     /* our ends of its standard output and error and of descriptor 3; -1: closed */
+    data_process_text *text; /* borrowed: what came by the third, or NULL */
+    double stall_seconds;    /* how long it may be silent */
     char log[DATA_PROCESS_LOG];     /* the end of what it said on standard error */
     size_t log_count;               /* of it */
     char ahead[DATA_PROCESS_AHEAD]; /* output that was read and not yet asked for */
@@ -21,10 +29,10 @@ typedef struct data_process {
 } data_process;
 
 /* Starts `argv` (NULL at its end; argv[0] is looked for in PATH, no shell has a part in it) with nothing on
- * its standard input, in the folder `dir` (NULL: ours). Fails with TN_IO; the message says what to install
- * where there is no such program. */
+ * its standard input, in the folder `dir` (NULL: ours). `text` is empty, or NULL: then it has no
+ * descriptor 3. Fails with TN_IO; the message says what to install where there is no such program. */
 tn_status data_process_start(tn_ctx *ctx, const char *name, char *const argv[], const char *dir,
-                             double stall_seconds, data_process *p);
+                             double stall_seconds, data_process_text *text, data_process *p);
 
 /* Reads `count` bytes of its output, fewer only at the end. Fails with TN_IO when it is silent for too long.
  */

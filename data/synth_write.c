@@ -50,7 +50,7 @@ static tn_status write_video(tn_ctx *ctx, const char *dir, const data_synth_opti
         "-i",     "audio.wav", "-c:v", "mpeg4", "-q:v",       "3",  "-pix_fmt", "yuv420p",
         "-c:a",   "aac",       "-b:a", "64k",   "clip.mp4",   NULL};
     data_process p;
-    tn_status result = data_process_start(ctx, dir, argv, dir, 60, &p);
+    tn_status result = data_process_start(ctx, dir, argv, dir, 60, NULL, &p);
     if (result == TN_OK)
         result = data_process_wait(ctx, &p, &status);
     if (result == TN_OK && status != 0)

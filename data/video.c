@@ -2,9 +2,11 @@
  *
  * A first run copies the packets' headers only (no decoding) to say which streams there are and how long the
  * picture lasts. A second one decodes: pictures come as PPM files one after the other, sound as an AU file,
- * both of which say themselves what they hold. */
+ * both of which say themselves what they hold. Where the file itself says how long its pictures last, one run
+ * does both, and counts if that was true: starting ffmpeg is most of the work with a short clip. */
 #include "data/clip.h"
 #include "data/files.h"
+#include "data/mp4.h"
 #include "data/process.h"
 
 #include <errno.h>
@@ -97,10 +99,10 @@ typedef tn_status (*reader)(tn_ctx *ctx, const char *path, data_process *p, void
 
 /* Runs a command, which is used up by that. */
 static tn_status run_command(tn_ctx *ctx, const char *path, const data_video_options *o, command *c,
-                             reader read, void *arg)
+                             data_process_text *text, reader read, void *arg)
 {
     data_process p;
-    tn_status status = data_process_start(ctx, path, c->arg, NULL, o->stall_seconds, &p);
+    tn_status status = data_process_start(ctx, path, c->arg, NULL, o->stall_seconds, text, &p);
     if (status == TN_OK)
         status = read(ctx, path, &p, arg);
     data_process_end(&p);
@@ -175,6 +177,17 @@ static void count_line(tally *t, const char *line)
     }
 }
 
+static probe sum_up(const tally *t)
+{
+    probe found = t->found;
+    if (t->any && t->den > 0 && t->last > t->first &&
+        !__builtin_mul_overflow(t->last - t->first, t->num, &found.num))
+        found.den = t->den;
+    else
+        found.num = 0;
+    return found;
+}
+
 static tn_status probe_lines(tn_ctx *ctx, const char *path, data_process *p, void *arg)
 {
     probe *out = arg;
@@ -187,14 +200,8 @@ static tn_status probe_lines(tn_ctx *ctx, const char *path, data_process *p, voi
             count_line(&t, line);
     }
     TN_TRY(data_process_wait(ctx, p, &status));
-    *out = t.found;
-    if (!out->video && !out->sound)
-        return complain(ctx, path, p);
-    if (t.any && t.den > 0 && t.last > t.first && !__builtin_mul_overflow(t.last - t.first, t.num, &out->num))
-        out->den = t.den;
-    else
-        out->num = 0;
-    return TN_OK;
+    *out = sum_up(&t);
+    return out->video || out->sound ? TN_OK : complain(ctx, path, p);
 }
 
 static tn_status probe_file(tn_ctx *ctx, const char *path, const data_video_options *o, probe *out)
@@ -207,7 +214,7 @@ static tn_status probe_file(tn_ctx *ctx, const char *path, const data_video_opti
     /* A little more than the window, so that a clip which fills it is seen to. */
     TN_TRY(begin_command(ctx, path, o->seconds + 1, &c));
     add_all(&c, rest);
-    return run_command(ctx, path, o, &c, probe_lines, out);
+    return run_command(ctx, path, o, &c, NULL, probe_lines, out);
 }
 
 /* ---- pictures -------------------------------------------------------------------------------------- */
@@ -288,30 +295,115 @@ static tn_status read_frames(tn_ctx *ctx, const char *path, data_process *p, voi
     return TN_OK;
 }
 
-static tn_status run_frames(tn_ctx *ctx, const char *path, const data_video_options *o, const probe *found,
-                            data_clip *clip)
+enum { MAX_FILTER = 256 };
+
+/* Adds what makes pictures of the picked frames, on standard output. */
+static void add_frames(command *c, const data_video_options *o, const char *filter)
 {
     static const char *const after[] = {"-an", "-sn", "-dn",        "-pix_fmt", "rgb24", "-c:v",
                                         "ppm", "-f",  "image2pipe", "pipe:1",   NULL};
-    char filter[256], frames[16];
+    snprintf(c->number[1], sizeof c->number[1], "%d", o->frames);
+    add_all(c, (const char *const[]){"-map", "0:V:0", "-vf", filter, "-frames:v", c->number[1], NULL});
+    add_all(c, after);
+}
+
+static tn_status run_frames(tn_ctx *ctx, const char *path, const data_video_options *o, const probe *found,
+                            data_clip *clip)
+{
+    char filter[MAX_FILTER];
     command c;
     TN_TRY(begin_command(ctx, path, 0, &c));
     picking_filter(o, found, filter, sizeof filter);
-    snprintf(frames, sizeof frames, "%d", o->frames);
-    add_all(&c, (const char *const[]){"-map", "0:V:0", "-vf", filter, "-frames:v", frames, NULL});
-    add_all(&c, after);
-    return run_command(ctx, path, o, &c, read_frames, clip);
+    add_frames(&c, o, filter);
+    return run_command(ctx, path, o, &c, NULL, read_frames, clip);
+}
+
+/* ---- pictures in one run --------------------------------------------------------------------------- */
+
+/* Reads the frames and waits for the list of packets; fewer frames are for the long way to judge. */
+static tn_status read_all_frames(tn_ctx *ctx, const char *path, data_process *p, void *arg)
+{
+    int exit_status = 0;
+    TN_TRY(read_frames(ctx, path, p, arg));
+    TN_TRY(data_process_wait(ctx, p, &exit_status));
+    return exit_status == 0 ? TN_OK : complain(ctx, path, p);
+}
+
+/* Whether the list of packets gives the filter that was used. The pictures have to begin early, so that the
+ * list of the whole window and that of its first `seconds` + 1, which the long way looks at, are the same. */
+static bool confirms(const data_process_text *text, const data_video_options *o, const char *filter)
+{
+    tally t = {0};
+    char line[MAX_LINE], again[MAX_FILTER];
+    for (size_t at = 0; at < text->count;) {
+        const char *begin = text->bytes + at;
+        const char *end = memchr(begin, '\n', text->count - at);
+        const size_t length = end ? (size_t)(end - begin) : text->count - at;
+        if (length < sizeof line) {
+            memcpy(line, begin, length);
+            line[length] = '\0';
+            count_line(&t, line);
+        }
+        at += length + 1;
+    }
+    const probe found = sum_up(&t);
+    if (text->cut || !found.video || found.num == 0 ||
+        fabs((double)t.first * (double)t.num / (double)t.den) > 0.5)
+        return false;
+    picking_filter(o, &found, again, sizeof again);
+    return strcmp(filter, again) == 0;
+}
+
+/* Reads the clip in one run where the file says how long it is; *done tells whether that went well. What went
+ * wrong with the file is left to the long way to say. */
+static tn_status run_at_once(tn_ctx *ctx, const char *path, const data_video_options *o, data_clip *clip,
+                             bool *done)
+{
+    enum { LIST_BYTES = 1 << 16 };
+    static const char *const list[] = {"-c", "copy", "-f", "framecrc", "pipe:3", NULL};
+    char filter[MAX_FILTER], seconds[64];
+    probe guess = {.video = true};
+    *done = false;
+    if (*tn_error(ctx) || !data_mp4_length(path, &guess.num, &guess.den))
+        return TN_OK;
+    data_process_text text = {tn_alloc(ctx, LIST_BYTES, 1), LIST_BYTES, 0, false};
+    command c;
+    tn_status status = text.bytes ? begin_command(ctx, path, 0, &c) : TN_NOMEM;
+    if (status == TN_OK) {
+        picking_filter(o, &guess, filter, sizeof filter);
+        add_frames(&c, o, filter);
+        snprintf(seconds, sizeof seconds, "%" PRId64 "us", (int64_t)ceil((o->seconds + 1) * 1e6));
+        add_all(&c, (const char *const[]){"-map", "0:V:0", "-t", seconds, NULL});
+        add_all(&c, list);
+        status = run_command(ctx, path, o, &c, &text, read_all_frames, clip);
+        *done = status == TN_OK && confirms(&text, o, filter);
+    }
+    tn_free(ctx, text.bytes);
+    if (status == TN_OK || status == TN_NOMEM || status == TN_IO)
+        return status;
+    tn_clear_error(ctx);
+    return TN_OK;
+}
+
+/* The long way: a look at the file, and then the frames. */
+static tn_status run_twice(tn_ctx *ctx, const char *path, const data_video_options *o, data_clip *clip)
+{
+    probe found;
+    TN_TRY(probe_file(ctx, path, o, &found));
+    if (!found.video)
+        return tn_fail(ctx, TN_FORMAT, "%s: no video stream, only sound", path);
+    return run_frames(ctx, path, o, &found, clip);
 }
 
 tn_status data_video_clip(tn_ctx *ctx, const char *path, const data_video_options *options, data_clip *out)
 {
     *out = (data_clip){0};
-    probe found;
-    TN_TRY(probe_file(ctx, path, options, &found));
-    if (!found.video)
-        return tn_fail(ctx, TN_FORMAT, "%s: no video stream, only sound", path);
+    bool done = false;
+    TN_TRY(check_options(ctx, path, options));
     TN_TRY(data_clip_make(ctx, path, options->frames, options->height, options->width, out));
-    tn_status status = run_frames(ctx, path, options, &found, out);
+    tn_status status = run_at_once(ctx, path, options, out, &done);
+    if (status == TN_OK && !done)
+        status = run_twice(ctx, path, options, out);
     if (status != TN_OK)
         data_clip_free(ctx, out);
     return status;
@@ -393,7 +485,7 @@ static tn_status run_sound(tn_ctx *ctx, const char *path, const data_video_optio
     command c;
     TN_TRY(begin_command(ctx, path, o->seconds, &c));
     add_all(&c, rest);
-    return run_command(ctx, path, o, &c, read_au, s);
+    return run_command(ctx, path, o, &c, NULL, read_au, s);
 }
 
 tn_status data_video_audio(tn_ctx *ctx, const char *path, const data_video_options *options, bool *has_audio,

@@ -78,31 +78,6 @@ static void options_out_of_range(void **state)
     test_remove_dir(dir);
 }
 
-/* Makes `script` the program ffmpeg (NULL: there is none) until put_back() gets what this returns. */
-static char *replace_ffmpeg(const char *dir, const char *script)
-{
-    char *bin = joined(dir, "bin"), *program = joined(bin, "ffmpeg"), *old = strdup(getenv("PATH"));
-    mkdir(bin, 0700);
-    remove(program);
-    if (script) {
-        FILE *f = fopen(program, "w");
-        assert_non_null(f);
-        fprintf(f, "#!/bin/sh\nPATH='%s'\n%s\n", old, script);
-        fclose(f);
-        chmod(program, 0700);
-    }
-    setenv("PATH", bin, 1);
-    free(program);
-    free(bin);
-    return old;
-}
-
-static void put_back(char *old)
-{
-    setenv("PATH", old, 1);
-    free(old);
-}
-
 static void refused_with(tn_ctx *ctx, const char *dir, const char *script, const char *path,
                          const char *words)
 {

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* Skips the test where there is no ffmpeg. */
@@ -62,6 +64,31 @@ static inline char *clock_clip(const char *dir, const char *name, double seconds
     make_clip("-f lavfi -i \"color=s=32x24:r=10:d=%g,format=gray,geq=lum='2+2*N'\" %s -c:v ffv1 '%s'",
               seconds, options, path);
     return path;
+}
+
+/* Makes `script` the program ffmpeg (NULL: there is none) until put_back() gets what this returns. */
+static inline char *replace_ffmpeg(const char *dir, const char *script)
+{
+    char *bin = joined(dir, "bin"), *program = joined(bin, "ffmpeg"), *old = strdup(getenv("PATH"));
+    mkdir(bin, 0700);
+    remove(program);
+    if (script) {
+        FILE *f = fopen(program, "w");
+        assert_non_null(f);
+        fprintf(f, "#!/bin/sh\nPATH='%s'\n%s\n", old, script);
+        fclose(f);
+        chmod(program, 0700);
+    }
+    setenv("PATH", bin, 1);
+    free(program);
+    free(bin);
+    return old;
+}
+
+static inline void put_back(char *old)
+{
+    setenv("PATH", old, 1);
+    free(old);
 }
 
 #endif
