@@ -2,6 +2,8 @@
  *
  * The file, all little-endian: "VLNCACHE", u32 version, u32 width; then records of u64 key, width floats, u64
  * hash of the two. Records are of one size, so a damaged one does not hide those behind it.
+ *
+ * Values stay in the file: who wants all of them has room for all, and need not have it twice.
  */
 #include "nn/internal.h"
 
@@ -23,9 +25,9 @@ struct nn_cache {
     off_t end;             /* where the next record goes */
     unsigned char *record; /* room for one as it lies in the file */
     uint64_t *key;         /* of each record that can be found */
-    float *value;          /* width of each */
+    off_t *at;             /* where each lies in the file */
     size_t count;          /* how many there are */
-    size_t keys, values;   /* room in the two, in elements and records */
+    size_t keys, places;   /* room in the two */
     size_t *slot;          /* hash table: index + 1 of a record, or 0 */
     size_t slots;          /* its size, a power of two */
 };
@@ -58,7 +60,7 @@ static size_t slot_of(const nn_cache *c, uint64_t key)
 static tn_status make_room(nn_cache *c)
 {
     TN_TRY(tn_grow(c->ctx, &c->key, &c->keys, c->count + 1, sizeof *c->key));
-    TN_TRY(tn_grow(c->ctx, &c->value, &c->values, c->count + 1, (size_t)c->width * sizeof *c->value));
+    TN_TRY(tn_grow(c->ctx, &c->at, &c->places, c->count + 1, sizeof *c->at));
     if (2 * (c->count + 1) <= c->slots)
         return TN_OK;
     const size_t slots = c->slots ? 2 * c->slots : 64;
@@ -73,22 +75,19 @@ static tn_status make_room(nn_cache *c)
     return TN_OK;
 }
 
-static void insert(nn_cache *c, uint64_t key, const void *values)
+static void insert(nn_cache *c, uint64_t key, off_t place)
 {
-    const size_t at = slot_of(c, key);
-    if (c->slot[at])
+    const size_t slot = slot_of(c, key);
+    if (c->slot[slot])
         return;
     c->key[c->count] = key;
-    memcpy(c->value + c->count * (size_t)c->width, values, (size_t)c->width * sizeof *c->value);
-    c->slot[at] = ++c->count;
+    c->at[c->count] = place;
+    c->slot[slot] = ++c->count;
 }
 
-const float *nn_cache_find(const nn_cache *cache, uint64_t key)
+bool nn_cache_has(const nn_cache *cache, uint64_t key)
 {
-    if (!cache->slots)
-        return NULL;
-    const size_t found = cache->slot[slot_of(cache, key)];
-    return found ? cache->value + (found - 1) * (size_t)cache->width : NULL;
+    return cache->slots && cache->slot[slot_of(cache, key)];
 }
 
 size_t nn_cache_count(const nn_cache *cache)
@@ -176,7 +175,7 @@ static tn_status read_records(nn_cache *c)
         if (hash != nn_hash(NN_HASH_BEGIN, c->record, bytes - HASH))
             continue;
         TN_TRY(make_room(c));
-        insert(c, key, c->record + KEY);
+        insert(c, key, c->end);
     }
 }
 
@@ -225,7 +224,7 @@ tn_status nn_cache_open(tn_ctx *ctx, const char *path, int width, nn_cache **out
 
 tn_status nn_cache_add(nn_cache *cache, uint64_t key, const float *values)
 {
-    if (nn_cache_find(cache, key))
+    if (nn_cache_has(cache, key))
         return TN_OK;
     TN_TRY(make_room(cache));
     const size_t bytes = record_bytes(cache);
@@ -240,8 +239,24 @@ tn_status nn_cache_add(nn_cache *cache, uint64_t key, const float *values)
         (void)cut;
         return status;
     }
+    insert(cache, key, cache->end);
     cache->end += (off_t)bytes;
-    insert(cache, key, values);
+    return TN_OK;
+}
+
+tn_status nn_cache_read(nn_cache *cache, uint64_t key, float *out)
+{
+    if (!nn_cache_has(cache, key))
+        return tn_fail(cache->ctx, TN_RANGE, "%s: no record of that key", cache->path);
+    const size_t bytes = record_bytes(cache);
+    size_t got;
+    TN_TRY(read_at(cache, cache->record, bytes, cache->at[cache->slot[slot_of(cache, key)] - 1], &got));
+    uint64_t hash;
+    memcpy(&hash, cache->record + bytes - HASH, HASH);
+    if (got < bytes || hash != nn_hash(NN_HASH_BEGIN, cache->record, bytes - HASH))
+        return tn_fail(cache->ctx, TN_FORMAT, "%s: a record was changed while the file was open",
+                       cache->path);
+    memcpy(out, cache->record + KEY, bytes - KEY - HASH);
     return TN_OK;
 }
 
@@ -256,7 +271,7 @@ tn_status nn_cache_close(nn_cache *cache)
     if (cache->fd >= 0)
         close(cache->fd);
     tn_free(ctx, cache->slot);
-    tn_free(ctx, cache->value);
+    tn_free(ctx, cache->at);
     tn_free(ctx, cache->key);
     tn_free(ctx, cache->record);
     tn_free(ctx, cache->path);

@@ -764,17 +764,21 @@ void nn_largest(const float *value, int n, int count, int *index);
 /* ---- cache of features ----------------------------------------------------------------------------- */
 
 /* A frozen network gives the same features for the same clip, so they are computed once and kept in a file:
- * records of a key and `width` floats, appended one by one. A record that was cut off by a crash is dropped
- * when the file is opened, one that was damaged is not found; both are then computed anew. One process at a
- * time has the file. */
+ * records of a key and `width` floats, appended one by one; of each, 40 bytes at most are in memory. A record
+ * is safe from the end of the process once it is added, from that of the machine once the cache is closed.
+ * One that was cut off by a crash is dropped when the file is opened, one that was damaged is not found; both
+ * are then computed anew. One process at a time has the file. */
 typedef struct nn_cache nn_cache;
 
 /* Opens or makes the file. TN_FORMAT where it is no cache or of another width, TN_IO where another process
  * has it or it cannot be read or written, TN_NOMEM. */
 tn_status nn_cache_open(tn_ctx *ctx, const char *path, int width, nn_cache **out);
 
-/* The `width` floats of that key, good until the next nn_cache_add(); NULL where there are none. */
-const float *nn_cache_find(const nn_cache *cache, uint64_t key);
+bool nn_cache_has(const nn_cache *cache, uint64_t key); /* whether there is a record of that key */
+
+/* The `width` floats of that key, from the file. TN_RANGE where there are none, TN_IO, TN_FORMAT where
+ * another hand has changed them since they were found. */
+tn_status nn_cache_read(nn_cache *cache, uint64_t key, float *out);
 
 /* Appends a record, or does nothing where the key is there. TN_IO: the file is as it was before. */
 tn_status nn_cache_add(nn_cache *cache, uint64_t key, const float *values);

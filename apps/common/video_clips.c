@@ -197,7 +197,7 @@ static tn_status extract(extraction *e, bool quiet, size_t *computed, bool *stop
     if (!e->missing)
         return TN_NOMEM;
     for (size_t i = 0; i < e->part->clips; i++)
-        if (!nn_cache_find(e->cache, e->part->key[i]))
+        if (!nn_cache_has(e->cache, e->part->key[i]))
             e->missing[e->count++] = i;
     if (e->count == 0)
         return TN_OK;
@@ -225,7 +225,9 @@ tn_status video_part_features(tn_ctx *ctx, video_part *part, nn_model *model, co
     if (!tn_mul_size(part->clips, width, &values))
         return tn_fail(ctx, TN_NOMEM, "too many features");
     part->features = tn_alloc(ctx, values, sizeof *part->features);
-    for (size_t i = 0; part->features && i < part->clips; i++)
-        memcpy(part->features + i * width, nn_cache_find(cache, part->key[i]), width * sizeof(float));
-    return part->features ? TN_OK : TN_NOMEM;
+    if (!part->features)
+        return TN_NOMEM;
+    for (size_t i = 0; status == TN_OK && i < part->clips; i++)
+        status = nn_cache_read(cache, part->key[i], part->features + i * width);
+    return status;
 }

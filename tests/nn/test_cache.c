@@ -44,12 +44,18 @@ static const float *row(uint64_t key)
     return values;
 }
 
-static bool holds(const nn_cache *cache, uint64_t key)
+static bool holds(nn_cache *cache, uint64_t key)
 {
-    const float *found = nn_cache_find(cache, key);
-    if (found)
-        assert_memory_equal(found, row(key), WIDTH * sizeof(float));
-    return found != NULL;
+    float found[WIDTH + 1] = {[WIDTH] = 7};
+    if (!nn_cache_has(cache, key)) {
+        assert_status(all.ctx, nn_cache_read(cache, key, found), TN_RANGE);
+        tn_clear_error(all.ctx);
+        return false;
+    }
+    assert_ok(all.ctx, nn_cache_read(cache, key, found));
+    assert_memory_equal(found, row(key), WIDTH * sizeof(float));
+    assert_true(found[WIDTH] > 6);
+    return true;
 }
 
 static nn_cache *open_cache(void)
@@ -99,6 +105,58 @@ static void many_records_are_found_again(void **state)
     size_t size;
     free(test_read_file(all.path, &size));
     assert_int_equal(size, HEADER + MANY * RECORD);
+}
+
+/* Of many records only where they are is in memory, while they are added and afterwards. */
+static void values_stay_in_the_file(void **state)
+{
+    (void)state;
+    enum { WIDE = 2048, MANY = 500 };
+    test_memory memory;
+    test_memory_init(&memory);
+    tn_ctx *ctx = test_memory_ctx(&memory);
+    const size_t before = memory.bytes;
+    static float values[WIDE], back[WIDE];
+    unlink(all.path);
+    for (int round = 0; round < 2; round++) {
+        nn_cache *cache;
+        assert_ok(ctx, nn_cache_open(ctx, all.path, WIDE, &cache));
+        for (uint64_t key = 0; key < MANY; key++) {
+            tn_fill_uniform(values, WIDE, 1, key, -1, 1);
+            assert_ok(ctx, nn_cache_add(cache, key, values));
+        }
+        for (uint64_t key = MANY; key-- > 0;) {
+            tn_fill_uniform(values, WIDE, 1, key, -1, 1);
+            assert_ok(ctx, nn_cache_read(cache, key, back));
+            assert_memory_equal(back, values, sizeof values);
+        }
+        assert_ok(ctx, nn_cache_close(cache));
+        assert_int_equal(memory.bytes, before);
+    }
+    assert_true(memory.peak - before < 4 * sizeof values + 100 * MANY);
+    tn_ctx_destroy(ctx);
+}
+
+/* The file is changed by another hand while it is open. */
+static void a_record_that_changes_is_told(void **state)
+{
+    (void)state;
+    write_cache(RECORDS);
+    nn_cache *cache = open_cache();
+    FILE *f = fopen(all.path, "r+b");
+    assert_non_null(f);
+    fseek(f, HEADER + RECORD + 8, SEEK_SET);
+    fputc(99, f);
+    fclose(f);
+    float values[WIDTH];
+    assert_true(holds(cache, 1) && holds(cache, 3));
+    assert_status(all.ctx, nn_cache_read(cache, 2, values), TN_FORMAT);
+    assert_non_null(strstr(tn_error(all.ctx), "changed while the file was open"));
+    tn_clear_error(all.ctx);
+    assert_int_equal(truncate(all.path, HEADER + 2 * RECORD), 0);
+    assert_status(all.ctx, nn_cache_read(cache, 3, values), TN_FORMAT);
+    tn_clear_error(all.ctx);
+    assert_ok(all.ctx, nn_cache_close(cache));
 }
 
 static void a_file_cut_anywhere_keeps_whole_records(void **state)
@@ -253,6 +311,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fnv_is_fnv),
         cmocka_unit_test(many_records_are_found_again),
+        cmocka_unit_test(values_stay_in_the_file),
+        cmocka_unit_test(a_record_that_changes_is_told),
         cmocka_unit_test(a_file_cut_anywhere_keeps_whole_records),
         cmocka_unit_test(a_damaged_record_hides_itself_only),
         cmocka_unit_test(what_is_no_cache_of_this_width_is_refused),
