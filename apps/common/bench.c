@@ -107,11 +107,11 @@ static json_t *row_objects(const bench_result *r, double peak)
     for (size_t i = 0; i < r->rows; i++) {
         const bench_row *row = &r->row[i];
         const double rate = row->flops / row->seconds;
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f}", "op", row->op, "case",
-                                        row->label, "pass", row->pass, "shapes", row->shapes, "seconds",
-                                        row->seconds, "gflops", rate * 1e-9, "peak_share", rate / peak,
-                                        "gbytes_per_second", row->bytes / row->seconds * 1e-9));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "op", row->op,
+                                              "case", row->label, "pass", row->pass, "shapes", row->shapes,
+                                              "seconds", row->seconds, "cpu_seconds", row->cpu, "gflops",
+                                              rate * 1e-9, "peak_share", rate / peak, "gbytes_per_second",
+                                              row->bytes / row->seconds * 1e-9));
     }
     return list;
 }

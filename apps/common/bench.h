@@ -35,6 +35,7 @@ typedef struct bench_row {
     char shapes[96];  /* of the first input and of the output: "1x64x8x56x56 > 1x64x8x56x56" */
     const char *pass; /* "answer", "forward" or "backward" */
     double seconds;   /* median */
+    double cpu;       /* median of the processor time of all threads */
     double flops;     /* of one run; 0: not counted */
     double bytes;     /* read and written at least; 0: not counted */
 } bench_row;

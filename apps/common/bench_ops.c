@@ -49,6 +49,7 @@ static tn_status add_pass(tn_ctx *ctx, const op_case *c, const char *pass, bool 
     bench_row row = {.op = tn_op_name(c->op),
                      .pass = pass,
                      .seconds = times->seconds,
+                     .cpu = times->cpu,
                      .flops = back ? step.backward_flops : step.flops,
                      .bytes = back ? step.backward_bytes : step.forward_bytes};
     snprintf(row.label, sizeof row.label, "%s", tn_case_label(c->op, c->set, c->i));
