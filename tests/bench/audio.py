@@ -1,17 +1,21 @@
 """The audio network in PyTorch and in bin/bench, in turns: one clip's answer and one training step.
 
-    python3 tests/bench/audio.py [--threads N] [--runs N] [--batch N] [--windows N] [--only audio|train-audio] [--bench bin/bench]
+    python3 tests/bench/audio.py [--threads N] [--runs N] [--batch N] [--windows N] [--only audio|train-audio]
+        [--bench bin/bench] [--markdown]
 
-Prints medians of wall time and their ratio (ours / PyTorch's). Each turn is a process of its own for bin/bench (with its
-own warm-up) and one timed run for PyTorch after one that is not timed.
+Needs torch; says so and ends where it is missing. Prints medians of wall time and their ratio (ours / PyTorch's). Each turn is
+a process of its own for bin/bench (with its own warm-up) and one timed run for PyTorch after one that is not timed.
 """
 import argparse
-import json
 import statistics
-import subprocess
 import time
 
+import peers
+
+peers.need("torch")
 import torch
+
+TARGETS = {"audio": "1/2, better 1/4", "train-audio": "1.5 s, better 0.9 s"}
 
 
 class Network(torch.nn.Module):
@@ -68,10 +72,14 @@ def compare(name, args):
         begin = time.perf_counter()
         work()
         theirs.append(time.perf_counter() - begin)
-        out = subprocess.run([args.bench, name, "--json", "--runs", "1", "--threads", str(threads), "--batch",
-                              str(batch), "--windows", str(args.windows)], check=True, capture_output=True)
-        ours.append(json.loads(out.stdout)["seconds"])
+        ours.append(peers.bench(args.bench, name, "--runs", 1, "--threads", threads, "--batch", batch, "--windows",
+                                args.windows)["seconds"])
     theirs, ours = statistics.median(theirs), statistics.median(ours)
+    if args.markdown:
+        what = "audio network, one training step" if train else "audio network, answer"
+        peers.row(f"{what}, {batch} x {args.windows} windows, {threads} thread(s)", peers.version("torch"), TARGETS[name],
+                  f"{ours:.4g} s", f"{theirs:.4g} s", f"{ours / theirs:.2f}")
+        return
     print(f"{name}, {batch} x {args.windows} windows, {threads} thread(s): valence {ours:.4f} s, "
           f"PyTorch {torch.__version__} {theirs:.4f} s, ratio {ours / theirs:.3f}")
 
@@ -84,6 +92,7 @@ def main():
     parser.add_argument("--windows", type=int, default=498)
     parser.add_argument("--only", choices=["audio", "train-audio"])
     parser.add_argument("--bench", default="bin/bench")
+    parser.add_argument("--markdown", action="store_true", help="rows of the table of all.sh")
     args = parser.parse_args()
     for name in ["audio", "train-audio"]:
         if args.only in (None, name):

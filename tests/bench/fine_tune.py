@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """A training step of the whole video network by bin/bench and PyTorch, in turns.
 
-    fine_tune.py [--bench bin/bench] [--batch 4] [--frames 16] [--threads 2] [--repeat 5]
+    fine_tune.py [--bench bin/bench] [--batch 4] [--frames 16] [--threads 2] [--repeat 5] [--markdown]
 
-Needs torch. Each turn times one step of each, after one that is not timed, in a process of its own: forward, backward and
-Adam. Prints the medians of the seconds on the clock, of the processor and of the peak memory, and the ratios. Where other programs run
-only processor time means something, and only with one thread: threads that wait for each other spin.
+Needs torch; says so and ends where it is missing. Each turn times one step of each, after one that is not timed, in a process
+of its own: forward, backward and Adam. Prints the medians of the seconds on the clock, of the processor and of the peak
+memory, and the ratios. Where other programs run only processor time means something, and only with one thread: threads that
+wait for each other spin.
 """
 import argparse
 import json
@@ -13,6 +14,8 @@ import pathlib
 import statistics
 import subprocess
 import sys
+
+import peers
 
 PEER = """
 import resource, sys, time
@@ -58,12 +61,20 @@ def main():
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--markdown", action="store_true", help="a row of the table of all.sh")
     args = parser.parse_args()
+    peers.need("torch")
     rows = {"bench": [], "torch": []}
     for _ in range(args.repeat):
         rows["bench"].append(ours(args))
         rows["torch"].append(theirs(args))
     median = {name: [statistics.median(column) for column in zip(*times)] for name, times in rows.items()}
+    if args.markdown:
+        (wall, _, memory), (other, _, others_memory) = median["bench"], median["torch"]
+        peers.row(f"fine-tuning step, {args.batch} x {args.frames} frames, {args.threads} thread(s)", peers.version("torch"),
+                  "0.7, better 0.5", f"{wall:.2f} s, {memory:.0f} MB", f"{other:.2f} s, {others_memory:.0f} MB",
+                  f"{wall / other:.2f}")
+        return 0
     for name, (wall, used, memory) in median.items():
         print(f"{name:6} {wall:.3f} s, processor {used:.3f} s, peak memory {memory:.0f} MB")
     print("bench / torch: {:.2f} of the clock, {:.2f} of the processor, {:.2f} of the memory".format(

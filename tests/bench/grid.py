@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Grid search by bin/svm and by scikit-learn's GridSearchCV, one after the other, on the same rows.
+"""Grid search by bin/svm and by scikit-learn's GridSearchCV, in turns, on the same rows.
 
-    grid.py [--svm bin/svm] [--threads N] [--repeat N] [--points 135|45]
+    grid.py [--svm bin/svm] [--threads N] [--repeat N] [--points 135|45] [--markdown]
 
-Needs numpy and scikit-learn. 2,661 rows of two softmax scores of three classes that overlap (made with a fixed seed) are
-cross-validated in five stratified folds at 135 points: polynomials of degree 2 and 3 and RBF, nine C from 2^-5 to 2^11, five gammas
-from 2^-9 to 2^-1; 45 points are every second C and gamma. Prints the wall and processor seconds of each, and ratios of the
-medians; on a machine that does other work as well only those of the processor time mean something.
+Needs numpy and scikit-learn; says so and ends where one is missing. 2,661 rows of two softmax scores of three classes that
+overlap (made with a fixed seed) are cross-validated in five stratified folds at 135 points: polynomials of degree 2 and 3 and
+RBF, nine C from 2^-5 to 2^11, five gammas from 2^-9 to 2^-1; 45 points are every second C and gamma. Prints the wall and
+processor seconds of each, and ratios of the medians; on a machine that does other work as well only those of the processor
+time mean something.
 """
 import argparse
 import os
@@ -17,6 +18,9 @@ import sys
 import tempfile
 import time
 
+import peers
+
+peers.need("numpy")
 import numpy as np
 
 
@@ -75,10 +79,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--svm", default="bin/svm")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--points", type=int, choices=(135, 45), default=135)
+    parser.add_argument("--markdown", action="store_true", help="a row of the table of all.sh")
     parser.add_argument("--ask-sklearn", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    peers.need("sklearn")
     step = 2 if args.points == 135 else 4
     if args.ask_sklearn:
         ask_sklearn(args.ask_sklearn, args.threads, step)
@@ -94,9 +100,14 @@ def main():
                                   str(args.points), "--ask-sklearn", path], check=True, capture_output=True, text=True)
             wall, used, points, best = out.stdout.split()
             results[1].append((float(wall), float(used), int(points), float(best)))
-            for name, r in zip(("bin/svm", "scikit-learn"), results):
+            for name, r in [] if args.markdown else zip(("bin/svm", "scikit-learn"), results):
                 print(f"{name}: {r[-1][2]} points, {r[-1][0]:.2f} s, {r[-1][1]:.2f} s of processor time, "
                       f"best accuracy {r[-1][3]:.4f}", flush=True)
+    if args.markdown:
+        ours, theirs = (statistics.median(r[0] for r in result) for result in results)
+        peers.row(f"SVM grid of {args.points} points, five folds, 2661 x 6, {args.threads} thread(s)", peers.version("sklearn"),
+                  "1/10, better 1/40", f"{ours:.2f} s", f"{theirs:.1f} s", f"1/{theirs / ours:.0f}")
+        return 0
     for i, what in enumerate(("wall", "processor")):
         ours, theirs = (statistics.median(r[i] for r in result) for result in results)
         print(f"{what}: {ours:.2f} s against {theirs:.2f} s, ratio 1/{theirs / ours:.1f}")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The video network by bin/bench, ONNX Runtime and PyTorch, in turns.
 
-    video.py [--bench bin/bench] [--frames 16] [--threads 1] [--repeat 5] [--precision fp32] [--torch]
+    video.py [--bench bin/bench] [--frames 16] [--threads 1] [--repeat 5] [--precision fp32] [--torch] [--markdown]
 
-Needs torch, onnx and onnxruntime. Each turn times one run of each, after one that is not timed, in a process of its own.
-Prints the medians of the seconds on the clock and of the processor, and the ratios. Only the latter mean something where other
-programs run, and only with one thread: threads that wait for each other spin.
+Needs torch, onnx and onnxruntime; says so and ends where one is missing. Each turn times one run of each, after one that is
+not timed, in a process of its own. Prints the medians of the seconds on the clock and of the processor, and the ratios. Only
+the latter mean something where other programs run, and only with one thread: threads that wait for each other spin.
 """
 import argparse
 import json
@@ -15,6 +15,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+import peers
+
+# Ratios to ONNX Runtime by frames and threads.
+TARGETS = {(16, 1): "0.58, better 0.40", (16, 2): "0.58, better 0.40", (10, 2): "0.60, better 0.42"}
 
 PEER = """
 import sys, time
@@ -73,19 +78,27 @@ def main():
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of bin/bench; the others stay fp32")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--torch", action="store_true", help="PyTorch too")
+    parser.add_argument("--markdown", action="store_true", help="a row of the table of all.sh")
     args = parser.parse_args()
+    peers.need("torch", "onnx", "onnxruntime")
     golden = str(pathlib.Path(__file__).resolve().parent.parent / "golden")
-    peers = ["onnxruntime"] + (["torch"] if args.torch else [])
-    times = {name: [] for name in ["bench"] + peers}
+    others = ["onnxruntime"] + (["torch"] if args.torch else [])
+    times = {name: [] for name in ["bench"] + others}
     with tempfile.TemporaryDirectory() as folder:
         model = os.path.join(folder, "video.onnx")
         export(golden, model, args.frames)
         for _ in range(args.repeat):
             times["bench"].append(ours(args))
-            for peer in peers:
+            for peer in others:
                 times[peer].append(theirs(peer, args, golden, model))
     medians = {name: [statistics.median(column) for column in zip(*rows)] for name, rows in times.items()}
     for name, (wall, used) in medians.items():
+        if args.markdown and name != "bench":
+            here = medians["bench"][0]
+            peers.row(f"video network, {args.frames} frames, {args.threads} thread(s)", peers.version(name),
+                      TARGETS.get((args.frames, args.threads), ""), f"{here:.3f} s", f"{wall:.3f} s", f"{here / wall:.2f}")
+        if args.markdown:
+            continue
         line = f"{name:12} {wall:.3f} s, processor {used:.3f} s"
         if name != "bench":
             line += f"; bench is {medians['bench'][0] / wall:.2f} and {medians['bench'][1] / used:.2f} of it"
