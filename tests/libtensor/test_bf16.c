@@ -293,6 +293,13 @@ static const tn_case convolutions[] = {
     {0},
 };
 
+/* More rows in a window than are compared at once. */
+static const tn_pool3d_attr tall = {{3, 7, 2}, {1, 2, 1}, {1, 3, 1}};
+static const tn_case pools[] = {
+    {"windows of 21 rows", {{5, 1, 6, 4, 9, 5}}, &tall, false},
+    {0},
+};
+
 static int try_cases(const oracle *of, const tn_case *cases)
 {
     static const feed feeds[][2] = {
@@ -316,6 +323,8 @@ static void op_agrees_with_its_oracle(void **state)
     assert_int_equal(try_cases(of, of->op->cases), 0);
     if (of->op == &tn_op_conv3d)
         assert_int_equal(try_cases(of, convolutions), 0);
+    if (of->op == &tn_op_max_pool3d)
+        assert_int_equal(try_cases(of, pools), 0);
 }
 
 /* ---- plans ----------------------------------------------------------------------------------------- */
