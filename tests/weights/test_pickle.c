@@ -167,6 +167,11 @@ static void stack_and_memo_are_bounded(void **state)
             check(*state, &h);
     }
     static const hostile cases[] = {
+        OBJECT_CASE(P "Nt.", TN_FORMAT, "the opcode 0x74 finds no mark"),
+        OBJECT_CASE(P "}NNu.", TN_FORMAT, "the opcode 0x75 finds no mark"),
+        OBJECT_CASE(P "](tt.", TN_FORMAT, "the opcode 0x74 finds no mark"),
+        OBJECT_CASE(P "ctorch", TN_FORMAT, "the pickle ends inside a global's name"),
+        OBJECT_CASE(P "ctorch\nFloat", TN_FORMAT, "the pickle ends inside a global's name"),
         OBJECT_CASE(P "h\0.", TN_FORMAT, "memo index 0 was never put"),
         OBJECT_CASE(P "Nq\1h\2.", TN_FORMAT, "memo index 2 was never put"),
         OBJECT_CASE(P "Nr\xff\xff\xff\x7f.", TN_FORMAT, "memo index 2147483647 after 2 opcodes"),
