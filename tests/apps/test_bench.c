@@ -227,11 +227,15 @@ static void products_are_measured_beside_openblas(void **state)
         const json_t *c = json_array_get(cases, i);
         assert_string_equal(text(c, "op"), ops[i]);
         assert_true(fabs(number(c, "gflops") * 1e9 * number(c, "seconds") / flops[i] - 1) < 1e-3);
+        assert_true(number(c, "cpu_seconds") > 0);
+        assert_true(fabs(number(c, "peak_share") * number(object, "peak_gflops") / number(c, "gflops") - 1) <
+                    1e-3);
         /* No core does more than its peak. What is repeated in a run is divided by how often: threads that
-         * wait for each other on a busy machine make less than that of a difference. */
-        assert_true(number(c, "peak_share") < 2 && number(c, "cpu_seconds") > 0);
+         * wait for each other on a busy machine make less than that of a difference. Sanitizers slow our
+         * peak down, and not OpenBLAS. */
         if (i < 3)
-            assert_true(number(c, "peak_share") > number(object, "peak_share") / 100);
+            assert_true(number(c, "peak_share") < 2 &&
+                        number(c, "peak_share") > number(object, "peak_share") / 100);
     }
     assert_true(fabs(number(object, "gflops") * 1e9 * number(object, "seconds") / flops[0] - 1) < 1e-3);
     json_decref(object);
