@@ -73,7 +73,7 @@ static int parse(int argc, char **argv, bench_options *o)
     };
     const int status = cmd_parse(&o->cmd, argc, argv);
     if (status == CMD_GO && o->cmd.operand_count < 1)
-        return cli_usage(program, "which benchmark?");
+        return cli_usage(program, "no benchmark is named");
     if (status == CMD_GO && o->op && !is_op(o->op))
         return cli_usage(program, "there is no op '%s'", o->op);
     return status;

@@ -276,7 +276,7 @@ static void text_and_mistakes(void **state)
     free(err);
     test_failure(".", "bench", "nothing", 2, "there is no benchmark 'nothing'");
     test_failure(".", "bench", "ops --op nothing", 2, "there is no op 'nothing'");
-    test_failure(".", "bench", "", 2, "which benchmark?");
+    test_failure(".", "bench", "", 2, "no benchmark is named");
     test_failure(".", "bench", "audio --precision bf16", 2, "--precision");
 }
 
