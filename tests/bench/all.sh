@@ -4,7 +4,7 @@
 #
 #   tests/bench/all.sh
 #
-# Takes some 15 minutes; nothing else should be running. PYTHON is the Python that has the other implementations
+# Takes some 20 minutes; nothing else should be running. PYTHON is the Python that has the other implementations
 # (python3), BIN the folder of the programs. Seconds are those of the clock, medians of five.
 set -eu
 [ $# -eq 0 ] || {
@@ -64,9 +64,23 @@ alone() {
         }'
 }
 
+# Rows of features of a frozen video network: clips a second, from files made for it.
+extraction() {
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    tests/bench/extract.sh "$folder" "$bin" | sed -E \
+        's/^([a-z]+), threads ([0-9]+), [^:]*: (.* clips a second), (.*) of the processors a clip$/| features of 10 frames, from \1 files, \2 thread(s) | | | \3, \4 of the processors a clip | | | `tests\/bench\/extract.sh OUT` |/'
+    rm -rf "$folder"
+    trap - EXIT
+}
+
 peer video.py --threads 1
 peer video.py --threads 2
 peer video.py --threads 2 --frames 10
+if grep -q avx512_bf16 /proc/cpuinfo 2>/dev/null; then
+    peer video.py --threads 1 --precision bf16
+    peer video.py --threads 2 --precision bf16
+fi
 gemm ''
 grep -q avx512f /proc/cpuinfo 2>/dev/null && gemm SkylakeX
 BIN=$bin tests/bench/start.sh --markdown
@@ -79,3 +93,4 @@ peer grid.py --threads 2
 alone grid '' --threads 2
 peer svm_fit.py
 alone ops '' --threads 1
+extraction

@@ -18,8 +18,8 @@ import tempfile
 
 import peers
 
-# Ratios to ONNX Runtime by frames and threads.
-TARGETS = {(16, 1): "0.58, better 0.40", (16, 2): "0.58, better 0.40", (10, 2): "0.60, better 0.42"}
+# Ratios to ONNX Runtime in fp32 by precision and frames.
+TARGETS = {("fp32", 16): "0.58, better 0.40", ("fp32", 10): "0.60, better 0.42", ("bf16", 16): "0.35, better 0.25"}
 
 PEER = """
 import sys, time
@@ -95,8 +95,10 @@ def main():
     for name, (wall, used) in medians.items():
         if args.markdown and name != "bench":
             here = medians["bench"][0]
-            peers.row(f"video network, {args.frames} frames, {args.threads} thread(s)", peers.version(name),
-                      TARGETS.get((args.frames, args.threads), ""), f"{here:.3f} s", f"{wall:.3f} s", f"{here / wall:.2f}")
+            ours_in = "" if args.precision == "fp32" else f" in {args.precision}"
+            peers.row(f"video network{ours_in}, {args.frames} frames, {args.threads} thread(s)",
+                      peers.version(name) + (" in fp32" if ours_in else ""), TARGETS.get((args.precision, args.frames), ""),
+                      f"{here:.3f} s", f"{wall:.3f} s", f"{here / wall:.2f}")
         if args.markdown:
             continue
         line = f"{name:12} {wall:.3f} s, processor {used:.3f} s"
