@@ -465,6 +465,15 @@ struct tn_kernels {
     /* dx = scale[1] * (scale[0] * dy) where y is above 0, else 0. dx may be dy. */
     void (*relu_gradient)(int64_t n, const float scale[2], const float *y, const float *dy, float *dx);
 
+    /* Max pool of a row of n channels: out[i] = the largest of row[0][i] to row[rows - 1][i], the first of
+     * equal ones, or what is not a number; out may be row[0]. Where `where` is not NULL, where[i] = position
+     * of that row; position[0] < 0 leaves those of row[0] as they are. */
+    void (*largest)(int64_t n, int rows, const void *const *row, const int32_t *position, float *out,
+                    int32_t *where);
+
+    /* dx[i] += dy[i] where where[i] is `position`. */
+    void (*largest_gradient)(int64_t n, int32_t position, const int32_t *where, const float *dy, float *dx);
+
     /* Batch norm of a row of n channels: adds x - from to a and its square to b; y; adds dy, behind the ReLU,
      * to a and it times the normalised x to b; dx. */
     void (*norm_moments)(int64_t n, const float *x, const float *from, double *a, double *b);
@@ -490,7 +499,7 @@ struct tn_bf16_kernels {
     void (*mix)(const tn_mix *mix);
 
     /* out[i] = the largest of row[0][i] to row[rows - 1][i], or what is not a number; out may be a row. */
-    void (*largest)(int64_t n, int rows, const tn_bf16 *const *row, tn_bf16 *out);
+    void (*largest)(int64_t n, int rows, const void *const *row, tn_bf16 *out);
 
     double (*multiply_add)(int64_t rounds, float *sink); /* as in tn_kernels, products of pairs */
 };

@@ -22,7 +22,7 @@ static inline __m512 larger_of(__m512 x, __m512 best)
     return _mm512_mask_mov_ps(best, take, x);
 }
 
-static void largest(int64_t n, int rows, const tn_bf16 *const *row, tn_bf16 *out)
+static void largest(int64_t n, int rows, const void *const *row, tn_bf16 *out)
 {
     enum { PER_VECTOR = 2 * VW };
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
@@ -31,7 +31,7 @@ static void largest(int64_t n, int rows, const tn_bf16 *const *row, tn_bf16 *out
         const __mmask32 there = left >= PER_VECTOR ? ~(__mmask32)0 : (__mmask32)((1u << left) - 1u);
         __m512 high = _mm512_set1_ps(-INFINITY), low = high;
         for (int r = 0; r < rows; r++) {
-            const __m512i x = _mm512_maskz_loadu_epi16(there, row[r] + i);
+            const __m512i x = _mm512_maskz_loadu_epi16(there, (const tn_bf16 *)row[r] + i);
             high = larger_of(_mm512_castsi512_ps(_mm512_and_si512(x, upper)), high);
             low = larger_of(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)), low);
         }

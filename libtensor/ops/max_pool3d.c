@@ -1,8 +1,6 @@
 /* Maximum over windows. Of equal values the first in order of T, H, W has the gradient, as in PyTorch. */
 #include "libtensor/ops/pool3d.h"
 
-#include <string.h>
-
 static tn_status prepare(tn_step *step)
 {
     const tn_pool3d_attr *attr = step->node->attr;
@@ -16,135 +14,97 @@ static tn_status prepare(tn_step *step)
     return TN_OK;
 }
 
-/* Takes over what is larger, or not a number, from one input pixel. Without `where` compilers make vectors of
- * it. */
-static void take(const float *restrict x, int64_t channels, float *restrict best, int32_t *restrict where,
-                 int32_t position)
+/* The largest of pixels, or of whole rows of them, that are named one by one: some at a time, so that each is
+ * read once and the result written once. */
+typedef struct gather {
+    const tn_step *step;
+    int64_t n;            /* elements of each */
+    void *out;            /* the largest of those so far */
+    int32_t *where;       /* `position` of that, or NULL */
+    const void *from[16]; /* that are not yet in it */
+    int32_t position[16]; /* of them */
+    int count;            /* of them */
+} gather;
+
+static void flush(gather *g)
 {
-    for (int64_t c = 0; where && c < channels; c++)
-        where[c] = x[c] > best[c] || x[c] != x[c] ? position : where[c];
-    for (int64_t c = 0; c < channels; c++)
-        best[c] = x[c] > best[c] || x[c] != x[c] ? x[c] : best[c];
+    if (g->step->in[0].precision == TN_BF16)
+        g->step->ctx->bf16->largest(g->n, g->count, g->from, g->out);
+    else
+        g->step->ctx->kernels->largest(g->n, g->count, g->from, g->position, g->out, g->where);
+    g->from[0] = g->out;
+    g->position[0] = -1;
+    g->count = 1;
 }
 
-/* One row of output pixels in training. */
-static void forward_task(void *arg, int64_t task, int thread)
+static void add(gather *g, const void *from, int64_t position)
+{
+    if (g->count == sizeof g->from / sizeof *g->from)
+        flush(g);
+    g->from[g->count] = from;
+    g->position[g->count++] = (int32_t)position;
+}
+
+/* One row of output pixels in training, pixel by pixel. */
+static void pixels_task(void *arg, int64_t task, int thread)
 {
     (void)thread;
     const tn_step *step = arg;
     const tn_tensor *x = &step->in[0], *y = &step->out[0];
-    const int64_t channels = x->size[1], oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
+    const int64_t oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
     const int64_t n = task / y->size[3] / y->size[2];
     int64_t t0, t1, h0, h1, w0, w1;
     pool_window(step, 0, ot, &t0, &t1);
     pool_window(step, 1, oh, &h0, &h1);
     for (int64_t ow = 0; ow < y->size[4]; ow++) {
         const int64_t at = pool_pixel(y, n, ot, oh, ow);
-        float *best = y->data + at;
-        int32_t *where = (int32_t *)step->saved + at;
+        gather window = {
+            .step = step, .n = x->size[1], .out = y->data + at, .where = (int32_t *)step->saved + at};
         pool_window(step, 2, ow, &w0, &w1);
-        /* A window always holds a pixel, because padding is at most half the kernel. */
-        const int32_t first = (int32_t)((t0 * x->size[3] + h0) * x->size[4] + w0);
-        for (int64_t c = 0; c < channels; c++)
-            best[c] = x->data[pool_pixel(x, n, t0, h0, w0) + c];
-        for (int64_t c = 0; c < channels; c++)
-            where[c] = first;
         for (int64_t t = t0; t < t1; t++)
             for (int64_t h = h0; h < h1; h++)
                 for (int64_t w = w0; w < w1; w++)
-                    take(x->data + pool_pixel(x, n, t, h, w), channels, best, where,
-                         (int32_t)((t * x->size[3] + h) * x->size[4] + w));
+                    add(&window, tn_at(x, pool_pixel(x, n, t, h, w)), (t * x->size[3] + h) * x->size[4] + w);
+        flush(&window); /* holds a pixel at least, because padding is at most half the kernel */
     }
 }
 
 /* The same where nobody asks which pixel it was: first the maximum over T and H of whole rows, then of what
- * lies in the windows along W. */
+ * lies in the windows along W. Where the result of bfloat16 is floats, a pixel's is in scratch before. */
 static void rows_task(void *arg, int64_t task, int thread)
 {
     const tn_step *step = arg;
     const tn_tensor *x = &step->in[0], *y = &step->out[0];
     const int64_t channels = x->size[1], oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
     const int64_t n = task / y->size[3] / y->size[2], width = x->size[4] * channels;
-    float *row = tn_thread_scratch(step, thread);
-    int64_t t0, t1, h0, h1, w0, w1;
-    pool_window(step, 0, ot, &t0, &t1);
-    pool_window(step, 1, oh, &h0, &h1);
-    memcpy(row, x->data + pool_pixel(x, n, t0, h0, 0), (size_t)width * sizeof *row);
-    for (int64_t t = t0; t < t1; t++)
-        for (int64_t h = h0; h < h1; h++)
-            if (t > t0 || h > h0)
-                take(x->data + pool_pixel(x, n, t, h, 0), width, row, NULL, 0);
-    for (int64_t ow = 0; ow < y->size[4]; ow++) {
-        float *best = y->data + pool_pixel(y, n, ot, oh, ow);
-        pool_window(step, 2, ow, &w0, &w1);
-        memcpy(best, row + w0 * channels, (size_t)channels * sizeof *best);
-        for (int64_t w = w0 + 1; w < w1; w++)
-            take(row + w * channels, channels, best, NULL, 0);
-    }
-}
-
-/* ---- bfloat16 -------------------------------------------------------------------------------------- */
-
-/* The largest of rows that are named one by one: some at a time, so that each is read once and the result
- * written once. */
-typedef struct gather {
-    const tn_step *step;
-    int64_t n;              /* elements of a row */
-    tn_bf16 *out;           /* the largest of those so far */
-    const tn_bf16 *row[16]; /* that are not yet in it */
-    int count;              /* of them */
-} gather;
-
-static void flush(gather *g)
-{
-    g->step->ctx->bf16->largest(g->n, g->count, g->row, g->out);
-    g->row[0] = g->out;
-    g->count = 1;
-}
-
-static void add(gather *g, const tn_bf16 *row)
-{
-    if (g->count == sizeof g->row / sizeof *g->row)
-        flush(g);
-    g->row[g->count++] = row;
-}
-
-/* rows_task() for bfloat16. Where the result is floats, a pixel's is in scratch before. */
-static void bf16_task(void *arg, int64_t task, int thread)
-{
-    const tn_step *step = arg;
-    const tn_tensor *x = &step->in[0], *y = &step->out[0];
-    const int64_t channels = x->size[1], oh = task % y->size[3], ot = task / y->size[3] % y->size[2];
-    const int64_t n = task / y->size[3] / y->size[2], width = x->size[4] * channels;
-    const bool widen = y->precision != TN_BF16;
-    tn_bf16 *row = tn_thread_scratch(step, thread);
+    const size_t pixel = (size_t)channels * tn_element_bytes(x);
+    const bool widen = x->precision == TN_BF16 && y->precision != TN_BF16;
+    char *row = tn_thread_scratch(step, thread), *behind = row + (size_t)x->size[4] * pixel;
     gather all = {.step = step, .n = width, .out = row};
     int64_t t0, t1, h0, h1, w0, w1;
     pool_window(step, 0, ot, &t0, &t1);
     pool_window(step, 1, oh, &h0, &h1);
     for (int64_t t = t0; t < t1; t++)
         for (int64_t h = h0; h < h1; h++)
-            add(&all, tn_at(x, pool_pixel(x, n, t, h, 0)));
+            add(&all, tn_at(x, pool_pixel(x, n, t, h, 0)), 0);
     flush(&all);
     for (int64_t ow = 0; ow < y->size[4]; ow++) {
         const int64_t at = pool_pixel(y, n, ot, oh, ow);
-        gather pixel = {.step = step, .n = channels, .out = widen ? row + width : tn_at(y, at)};
+        gather window = {.step = step, .n = channels, .out = widen ? behind : tn_at(y, at)};
         pool_window(step, 2, ow, &w0, &w1);
         for (int64_t w = w0; w < w1; w++)
-            add(&pixel, row + w * channels);
-        flush(&pixel);
+            add(&window, row + (size_t)w * pixel, 0);
+        flush(&window);
         for (int64_t c = 0; widen && c < channels; c++)
-            y->data[at + c] = tn_from_bf16(pixel.out[c]);
+            y->data[at + c] = tn_from_bf16(((const tn_bf16 *)window.out)[c]);
     }
 }
 
 static void forward(tn_step *step)
 {
     const tn_tensor *y = &step->out[0];
-    tn_task_fn task = step->training ? forward_task : rows_task;
-    if (step->in[0].precision == TN_BF16)
-        task = bf16_task;
-    tn_parallel(step->ctx, y->size[0] * y->size[2] * y->size[3], task, step);
+    tn_parallel(step->ctx, y->size[0] * y->size[2] * y->size[3], step->training ? pixels_task : rows_task,
+                step);
 }
 
 /* One row of input pixels gathers from the windows that hold it, so that no two tasks write to one place. */
@@ -168,10 +128,8 @@ static void backward_task(void *arg, int64_t task, int thread)
             for (int64_t oh = h0; oh < h1; oh++)
                 for (int64_t ow = w0; ow < w1; ow++) {
                     const int64_t at = pool_pixel(y, n, ot, oh, ow);
-                    const int32_t *where = (const int32_t *)step->saved + at;
-                    const float *dy = step->dout[0].data + at;
-                    for (int64_t c = 0; c < channels; c++)
-                        dx[c] += where[c] == here ? dy[c] : 0.0f;
+                    step->ctx->kernels->largest_gradient(channels, here, (const int32_t *)step->saved + at,
+                                                         step->dout[0].data + at, dx);
                 }
     }
 }

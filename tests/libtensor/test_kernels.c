@@ -274,6 +274,69 @@ static void dropout_keeps_what_the_words_say(void **state)
             }
 }
 
+/* The first of the largest values, or what is not a number, and whose it was; any number of channels and
+ * rows, nothing is written past them, and a row that is the result of others keeps where those were. */
+static void the_largest_of_rows_is_found(void **state)
+{
+    (void)state;
+    enum { MOST = 150, ROWS = 5 };
+    float row[ROWS][MOST];
+    const void *from[ROWS];
+    for (int level = 0; tn_isa_list(level); level++)
+        for (int n = 1; n < MOST; n++) {
+            const tn_kernels *kernels = tn_kernels_find(tn_isa_list(level));
+            const int rows = 1 + n % ROWS;
+            const int32_t position[ROWS] = {n % 2 ? -1 : 40, 41, 42, 43, 44};
+            float values[MOST + 1], out[MOST + 1];
+            int32_t where[MOST + 1];
+            for (int r = 0; r < rows; r++) {
+                from[r] = row[r];
+                for (int i = 0; i < n; i++)
+                    row[r][i] = (float)((7 * i + 5 * r) % 11 / 2) - 3;
+            }
+            for (int i = 0; i < n; i++) {
+                where[i] = 100 + i;
+                if (i % 3 == 1)
+                    row[i % rows][i] = i % 2 ? NAN : -NAN;
+            }
+            values[n] = out[n] = 7.0f;
+            where[n] = 7;
+            kernels->largest(n, rows, from, position, values, NULL);
+            kernels->largest(n, rows, from, position, out, where);
+            for (int i = 0; i < n; i++) {
+                int best = 0;
+                for (int r = 1; r < rows; r++)
+                    best = isnan(row[r][i]) || row[r][i] > row[best][i] ? r : best;
+                const float value = row[best][i];
+                assert_true(isnan(value) ? isnan(out[i]) && isnan(values[i])
+                                         : out[i] == value && values[i] == value);
+                assert_int_equal(where[i], best == 0 && n % 2 ? 100 + i : position[best]);
+            }
+            assert_true(values[n] == 7.0f && out[n] == 7.0f && where[n] == 7);
+        }
+}
+
+static void gradients_of_the_largest_go_where_it_was(void **state)
+{
+    (void)state;
+    enum { MOST = 70 };
+    for (int level = 0; tn_isa_list(level); level++)
+        for (int n = 1; n < MOST; n++) {
+            float dy[MOST], dx[MOST + 1];
+            int32_t where[MOST];
+            for (int i = 0; i < n; i++) {
+                where[i] = i % 3;
+                dy[i] = (float)i;
+                dx[i] = 0.5f;
+            }
+            dx[n] = 7.0f;
+            tn_kernels_find(tn_isa_list(level))->largest_gradient(n, 1, where, dy, dx);
+            for (int i = 0; i < n; i++)
+                assert_true(dx[i] == (i % 3 == 1 ? 0.5f + (float)i : 0.5f));
+            assert_true(dx[n] == 7.0f);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +347,8 @@ int main(void)
         cmocka_unit_test(an_element_has_the_same_bits_in_every_tile),
         cmocka_unit_test(transposed_products_are_exact_enough),
         cmocka_unit_test(dropout_keeps_what_the_words_say),
+        cmocka_unit_test(the_largest_of_rows_is_found),
+        cmocka_unit_test(gradients_of_the_largest_go_where_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
