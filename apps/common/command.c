@@ -271,6 +271,17 @@ static void print_help(const cmd_line *cmd, const cmd_table *table)
            cmd->exits ? cmd->exits : "");
 }
 
+/* What is wrong with `word`, which begins with two minuses: getopt takes beginnings of names, but not those
+ * of several. */
+static const char *name_fault(const cmd_table *table, const char *word)
+{
+    const size_t length = strcspn(word + 2, "=");
+    int fits = 0;
+    for (int i = 0; i < table->count; i++)
+        fits += strncmp(table->option[i].name, word + 2, length) == 0;
+    return fits > 1 ? "ambiguous" : "unrecognized";
+}
+
 int cmd_parse(cmd_line *cmd, int argc, char **argv)
 {
     cmd_table table;
@@ -279,8 +290,9 @@ int cmd_parse(cmd_line *cmd, int argc, char **argv)
     for (int val; (val = getopt_long(argc, argv, table.letters, table.entry, NULL)) != -1;) {
         if (val == '?') {
             /* Of an unknown long option only its place in argv is known, of a short one only its letter. */
+            const char *word = argv[optind - 1];
             if (optopt == 0)
-                return cli_usage(cmd->program, "unrecognized option '%s'", argv[optind - 1]);
+                return cli_usage(cmd->program, "%s option '%s'", name_fault(&table, word), word);
             if (optopt >= FIRST_LONG)
                 return cli_usage(cmd->program, "--%s: takes no value", find_option(&table, optopt)->name);
             return cli_usage(cmd->program, "unrecognized option '-%c'", optopt);

@@ -113,7 +113,9 @@ static void the_last_of_two_counts(void **state)
                      0);
     test_same_files(dir, "x", "y");
     assert_int_equal(test_run(NULL, NULL, "cd %s && cmp -s x z", dir), 1);
-    complains("init-weights", "--c 3", 2, "unrecognized option '--c'. Try");
+    complains("init-weights", "--c 3", 2, "ambiguous option '--c'. Try");
+    complains("init-weights", "--c=3", 2, "ambiguous option '--c=3'. Try");
+    complains("init-weights", "--classesx=3", 2, "unrecognized option '--classesx=3'. Try");
     test_remove_dir(dir);
 }
 
