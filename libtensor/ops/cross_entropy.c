@@ -42,12 +42,13 @@ static double weight_of(const tn_step *step, int64_t label)
 /* log sum exp x */
 static double log_sum(const float *x, int64_t n)
 {
-    double largest = (double)x[0], sum = 0;
+    float largest = x[0];
+    double sum = 0;
     for (int64_t j = 1; j < n; j++)
-        largest = fmax(largest, (double)x[j]);
+        largest = fmaxf(largest, x[j]);
     for (int64_t j = 0; j < n; j++)
-        sum += exp((double)x[j] - largest);
-    return largest + log(sum);
+        sum += exp((double)x[j] - (double)largest);
+    return (double)largest + log(sum);
 }
 
 static void forward(tn_step *step)
