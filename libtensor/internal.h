@@ -375,13 +375,13 @@ typedef struct tn_mask {
 } tn_mask;
 
 /* Winograd's F(m x m, 3 x 3), m = 2 or 4; their matrices are in kernels/winograd.h. */
-typedef enum tn_tiling { TN_F2, TN_F4 } tn_tiling;
+typedef enum tn_tiling { TN_F2, TN_F4, TN_F4_COMPLEX } tn_tiling;
 
 /* The end of one tile: y = A^T M A for n columns, then + bias, + residual, ReLU. */
 typedef struct tn_winograd {
     tn_tiling tiling;
     int n;           /* columns, at most the kernels' nr */
-    const float *in; /* element (i, j) of M at in[(i * points + j) * plane], nr columns, those past n zero */
+    const float *in; /* plane p of M at in[p * plane], nr columns, those past n zero */
     int64_t plane;
     const float *bias;           /* n, or NULL */
     void *const *pixel;          /* m x m results; NULL where the tile juts out */
@@ -445,7 +445,7 @@ struct tn_kernels {
     void (*pack_b)(int64_t k, int64_t n, const float *x, int64_t ldx, int64_t stride, float *out);
 
     /* The beginning of a tile: V = B^T D B over `channels` channels of the pixels D, (m + 2) x (m + 2);
-     * element (i, j) goes to out[(i * points + j) * plane]. */
+     * its plane p goes to out[p * plane]. */
     void (*winograd_in)(tn_tiling tiling, int64_t channels, const void *const *pixel, void *out,
                         int64_t plane);
     void (*winograd_out)(const tn_winograd *w);

@@ -1,11 +1,11 @@
 /* 3 x 3 x 3 convolution of stride 1 along H and W by Winograd's F(m x m, 3 x 3), m = 2 or 4.
  *
- * A tile of m x m results needs p^2 products a channel, p the points a side of kernels/winograd.h, instead of
- * 9 m^2: 4/9 for m = 2, 1/4 for m = 4. The kernel's frames stay taps of a batch
- * as everywhere: V of an input frame serves every output frame that meets it, and the sum over kt is taken
- * before the one transform back. A task takes some tiles through all frames: transforms them in, multiplies
- * each of the p^2 planes [frame][tile][channel] with its own packed weights, and transforms back. Lavin and
- * Gray 2016, "Fast algorithms for convolutional neural networks", algorithm 1.
+ * A tile of m x m results is a sum of p products a channel instead of 9 m^2, p the planes of
+ * kernels/winograd.h: 4/9 for m = 2; for m = 4 1/4 or, with complex points, 46/144. The kernel's frames stay
+ * taps of a batch as everywhere: V of an input frame serves every output frame that meets it, and the sum
+ * over kt is taken before the one transform back. A task takes some tiles through all frames: transforms them
+ * in, multiplies each of the p planes [frame][tile][channel] with its own packed weights, and transforms
+ * back. Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", algorithm 1.
  */
 #include "libtensor/kernels/winograd.h"
 #include "libtensor/ops/conv3d.h"
@@ -13,7 +13,6 @@
 #include <assert.h>
 
 enum {
-    MOST_PLANES = TN_WINOGRAD_POINTS * TN_WINOGRAD_POINTS,
     MOST_VALUES = TN_WINOGRAD_VALUES * TN_WINOGRAD_VALUES,
     MOST_RESULTS = TN_WINOGRAD_RESULTS * TN_WINOGRAD_RESULTS,
     GAP = 16 /* floats between planes, which would else meet in the same cache sets */
@@ -22,11 +21,6 @@ enum {
 typedef tn_winograd_scheme scheme;
 
 /* ---- which -------------------------------------------------------------------------------------------- */
-
-static int64_t planes(const scheme *s)
-{
-    return s->points * s->points;
-}
 
 static int64_t tiles_across(const conv_geometry *g, const scheme *s)
 {
@@ -55,8 +49,8 @@ static int64_t frame_taps(const conv_geometry *g)
 static double cost(const conv_geometry *g, const scheme *s)
 {
     enum { WEIGHT = 32, TRANSFORM = 16 };
-    const double places = s ? (double)(planes(s) * tiles_of(g, s)) : 9.0 * (double)(g->out[1] * g->out[2]);
-    const double weights = (double)((s ? planes(s) : 9) * (g->kt_end - g->kt_begin) * g->c * g->o);
+    const double places = s ? (double)(s->planes * tiles_of(g, s)) : 9.0 * (double)(g->out[1] * g->out[2]);
+    const double weights = (double)((s ? s->planes : 9) * (g->kt_end - g->kt_begin) * g->c * g->o);
     const double elements = s ? (double)(g->in[0] * g->c + g->out[0] * g->o) : 0;
     return (double)g->n * (double)frame_taps(g) * places * (double)(g->c * g->o) + WEIGHT * weights +
            TRANSFORM * (double)g->n * places * elements;
@@ -70,9 +64,10 @@ static const scheme *scheme_of(const conv_geometry *g)
     if (g->k[1] != 3 || g->k[2] != 3 || g->s[1] != 1 || g->s[2] != 1 || conv_channels(g) < FEWEST ||
         g->o < FEWEST)
         return NULL;
-    const scheme *small = &tn_winograd_f2, *large = &tn_winograd_f4;
+    const scheme *small = &tn_winograd_f2;
+    const scheme *large = g->pairs ? &tn_winograd_f4_complex : &tn_winograd_f4;
     const scheme *best = cost(g, small) < cost(g, NULL) ? small : NULL;
-    return !g->pairs && cost(g, large) < cost(g, best) ? large : best;
+    return cost(g, large) < cost(g, best) ? large : best;
 }
 
 /* Forward in training stays with the direct way: what rounding turns over behind a ReLU shows in all
@@ -89,7 +84,7 @@ static bool fits(const tn_step *step, const conv_geometry *g)
 static int64_t task_tiles(const conv_geometry *g, const scheme *s)
 {
     enum { ROWS = 56, HEAVY = 1 << 20, MORE_ROWS = 196 };
-    const int64_t weights = planes(s) * (g->kt_end - g->kt_begin) * g->c * g->o;
+    const int64_t weights = s->planes * (g->kt_end - g->kt_begin) * g->c * g->o;
     const int64_t rows = weights > HEAVY ? MORE_ROWS : ROWS, tiles = tiles_of(g, s);
     const int64_t tasks = tn_ceil_div(tiles * g->in[0], rows);
     return tn_ceil_div(tiles, tn_max(1, tn_min(tasks, tiles)));
@@ -97,7 +92,7 @@ static int64_t task_tiles(const conv_geometry *g, const scheme *s)
 
 static size_t packed_floats(const tn_kernels *kernels, const conv_geometry *g)
 {
-    return (size_t)(planes(scheme_of(g)) * (g->kt_end - g->kt_begin)) * tn_packed_floats(kernels, g->c, g->o);
+    return (size_t)(scheme_of(g)->planes * (g->kt_end - g->kt_begin)) * tn_packed_floats(kernels, g->c, g->o);
 }
 
 /* Floats from one plane of V, and of M, to the next. */
@@ -115,16 +110,35 @@ static size_t thread_bytes(const tn_kernels *kernels, const conv_geometry *g)
 {
     const scheme *s = scheme_of(g);
     const int64_t tiles = task_tiles(g, s);
-    return (size_t)(planes(s) * (v_plane(g, tiles) + m_plane(g, tiles, kernels->nr)) + g->c) * sizeof(float);
+    return (size_t)(s->planes * (v_plane(g, tiles) + m_plane(g, tiles, kernels->nr)) + g->c) * sizeof(float);
 }
 
 /* ---- packing ------------------------------------------------------------------------------------------ */
 
 enum { COLUMNS = 32 }; /* at most, of a panel */
 
+/* As kernels/winograd.inc does for pixels. With two units each axis has given a factor of 2. */
+static void complex_factors(double u[TN_WINOGRAD_PLANES][COLUMNS])
+{
+    enum { LAST = TN_WINOGRAD_PAIRS - 1 };
+    const int *plus = tn_winograd_pair[LAST - 1], *minus = tn_winograd_pair[LAST];
+    for (int l = 0; l < COLUMNS; l++) {
+        const double one = u[TN_UNIT_1][l] / 2, i = u[TN_UNIT_I][l] / 2;
+        const double j = u[TN_UNIT_J][l] / 2, ij = u[TN_UNIT_IJ][l] / 2;
+        u[plus[0]][l] = one - ij;
+        u[plus[1]][l] = i + j;
+        u[minus[0]][l] = one + ij;
+        u[minus[1]][l] = i - j;
+    }
+    for (int k = 0; k < TN_WINOGRAD_PAIRS; k++)
+        for (int l = 0; l < COLUMNS; l++)
+            u[TN_WINOGRAD_SUMS + k][l] = u[tn_winograd_pair[k][0]][l] + u[tn_winograd_pair[k][1]][l];
+}
+
 /* U = G w G^T of one kernel frame, row-major, for all columns of a panel. Loops over columns are innermost so
  * that compilers make vectors of them. */
-static void transform_weights(const scheme *s, const double w[9][COLUMNS], double u[MOST_PLANES][COLUMNS])
+static void transform_weights(const scheme *s, const double w[9][COLUMNS],
+                              double u[TN_WINOGRAD_PLANES][COLUMNS])
 {
     const double(*g)[3] = s->g;
     for (int i = 0; i < s->points; i++) {
@@ -136,6 +150,8 @@ static void transform_weights(const scheme *s, const double w[9][COLUMNS], doubl
             for (int l = 0; l < COLUMNS; l++)
                 u[i * s->points + j][l] = g[j][0] * row[0][l] + g[j][1] * row[1][l] + g[j][2] * row[2][l];
     }
+    if (s->complex)
+        complex_factors(u);
 }
 
 typedef struct pack_job {
@@ -164,9 +180,9 @@ static void pack_panel(void *arg, int64_t panel, int thread)
     const pack_job *job = arg;
     const conv_geometry *g = job->g;
     const int64_t frames = g->kt_end - g->kt_begin, o = panel * job->nr, columns = tn_min(job->nr, g->o - o);
-    const int64_t count = planes(job->s), channels = conv_channels(g);
+    const int64_t count = job->s->planes, channels = conv_channels(g);
     float *out = job->out + panel * count * frames * g->c * job->nr;
-    double w[9][COLUMNS] = {{0}}, u[MOST_PLANES][COLUMNS], scale[COLUMNS] = {0};
+    double w[9][COLUMNS] = {{0}}, u[TN_WINOGRAD_PLANES][COLUMNS], scale[COLUMNS] = {0};
     for (int64_t j = 0; j < columns; j++)
         scale[j] = (double)job->scale[o + j];
     for (int64_t c = 0; c < channels; c++)
@@ -260,7 +276,7 @@ static void transform_out(const winograd_job *job, const tile_block *b, int64_t 
                      .relu = step->epilogue.relu,
                      .out_bf16 = step->out[0].precision == TN_BF16,
                      .residual_bf16 = step->epilogue.residual.precision == TN_BF16};
-    const bool bf16 = w.out_bf16 || w.residual_bf16;
+    const bool bf16 = g->pairs || w.out_bf16 || w.residual_bf16;
     for (int64_t row = 0; row < g->out[0] * b->count; row++) {
         const int64_t t = row / b->count, tile = b->first + row % b->count, across = tiles_across(g, job->s);
         const int64_t h0 = tile / across * m, w0 = tile % across * m;
@@ -293,7 +309,7 @@ static void multiply(const winograd_job *job, const tile_block *b, int64_t panel
     const tn_kernels *kernels = job->step->ctx->kernels;
     const int64_t frames = g->kt_end - g->kt_begin, weights = g->c * kernels->nr;
     const float *packed =
-        (const float *)job->step->packed + (panel * planes(job->s) + plane) * frames * weights;
+        (const float *)job->step->packed + (panel * job->s->planes + plane) * frames * weights;
     const float *at_a[TN_MAX_TAPS], *at_b[TN_MAX_TAPS];
     for (int64_t ot = 0, next; ot < g->out[0]; ot = next) {
         int64_t begin, end;
@@ -335,12 +351,12 @@ static void winograd_task(void *arg, int64_t task, int thread)
                     .v = tn_thread_scratch(job->step, thread),
                     .v_plane = v_plane(g, job->tiles),
                     .m_plane = m_plane(g, job->tiles, nr)};
-    b.products = b.v + planes(job->s) * b.v_plane;
-    b.zeros = b.products + planes(job->s) * b.m_plane;
+    b.products = b.v + job->s->planes * b.v_plane;
+    b.zeros = b.products + job->s->planes * b.m_plane;
     transform_in(job, &b);
     for (int64_t panel = job->panels * group / job->panel_groups;
          panel < job->panels * (group + 1) / job->panel_groups; panel++) {
-        for (int64_t plane = 0; plane < planes(job->s); plane++)
+        for (int64_t plane = 0; plane < job->s->planes; plane++)
             multiply(job, &b, panel, plane);
         transform_out(job, &b, panel);
     }

@@ -282,12 +282,16 @@ static int try_trial(trial *t)
 
 /* Cases on which each way of convolution gets bfloat16, or gives it where it gets floats. */
 static const tn_conv3d_attr plain = {{1, 1, 1}, {0, 0, 0}}, same3 = {{1, 1, 1}, {1, 1, 1}},
-                            thin = {{2, 1, 1}, {1, 0, 2}}, stem = {{1, 2, 2}, {3, 3, 3}};
+                            flat = {{1, 1, 1}, {0, 1, 1}}, thin = {{2, 1, 1}, {1, 0, 2}},
+                            stem = {{1, 2, 2}, {3, 3, 3}};
 static const tn_case convolutions[] = {
     {"1x1x1 of a page of pairs", {{5, 1, 2048, 1, 2, 2}, {5, 34, 2048, 1, 1, 1}}, &plain, false},
     {"short rows", {{5, 2, 6, 2, 9, 8}, {5, 66, 6, 3, 3, 3}, {1, 66}}, &same3, false},
     {"tiles of 2", {{5, 1, 62, 3, 8, 9}, {5, 66, 62, 3, 3, 3}, {1, 66}}, &same3, false},
     {"tiles of 2, stride 2 along T", {{5, 2, 64, 5, 7, 8}, {5, 65, 64, 3, 3, 3}}, &thin, false},
+    {"tiles of 4", {{5, 1, 18, 5, 25, 30}, {5, 34, 18, 3, 3, 3}, {1, 34}}, &same3, false},
+    {"tiles of 4, stride 2 along T", {{5, 1, 32, 7, 29, 27}, {5, 17, 32, 3, 3, 3}}, &thin, false},
+    {"tiles of 4, frames apart", {{5, 1, 50, 9, 16, 19}, {5, 66, 50, 1, 3, 3}, {1, 66}}, &flat, false},
     {"tiles of floats", {{5, 1, 17, 3, 12, 11}, {5, 38, 17, 3, 3, 3}, {1, 38}}, &same3, false},
     {"stem", {{5, 1, 3, 6, 15, 16}, {5, 34, 3, 7, 7, 7}, {1, 34}}, &stem, false},
     {0},
