@@ -393,13 +393,13 @@ typedef struct tn_winograd {
 /* That of a dropout node for row `sample` of a step's inputs. */
 tn_mask tn_dropout_mask(const tn_step *step, const tn_node *node, int64_t sample);
 
-enum { TN_MIX = 11 };
+enum { TN_MIX = 14 };
 
 /* Sums of planes: out[i] = sum_j matrix[i * TN_MIX + j] in[j] over m rows of n floats, then + bias, +
  * residual, ReLU. */
 typedef struct tn_mix {
     int rows;  /* planes that come out */
-    int terms; /* planes that go in: 7, 10 or 11 */
+    int terms; /* planes that go in: 7, 10, 11, 12 or 14 */
     const float *matrix;
     const float *const *in;
     void *const *out;
