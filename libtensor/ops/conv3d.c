@@ -27,6 +27,7 @@ conv_geometry conv_get_geometry(const tn_step *step)
     const tn_tensor *x = &step->in[X], *w = &step->in[WEIGHT];
     conv_geometry g = {.n = x->size[0], .c = x->size[1], .o = w->size[0]};
     g.pairs = x->precision == TN_BF16;
+    g.to_bf16 = step->out[0].precision == TN_BF16;
     if (g.pairs)
         g.c /= 2;
     const tn_conv3d_attr *attr = step->node->attr;
@@ -91,7 +92,7 @@ static tn_status prepare(tn_step *step)
     const conv_way *way = conv_way_of(step, &g);
     const int64_t pixels = g.n * g.out[0] * g.out[1] * g.out[2];
     step->flops = 2.0 * (double)pixels * (double)g.o * (double)conv_channels(&g) * (double)g.volume;
-    step->error = g.pairs ? way->bf16_error : 0;
+    step->error = g.pairs || (way->rounds && way->rounds(&g)) ? way->bf16_error : 0;
     step->packed_bytes = (way->packed_floats(step->ctx->kernels, &g) + 2 * (size_t)g.o) * sizeof(float);
     step->thread_scratch_bytes = way->thread_bytes(step->ctx->kernels, &g);
     if (step->training)
@@ -317,8 +318,8 @@ static void rows_forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, tasks * job.panel_groups, forward_task, &job);
 }
 
-static const conv_way along_rows = {rows_fit,         conv_direct_floats, rows_bytes,
-                                    conv_direct_pack, rows_forward,       0};
+static const conv_way along_rows = {
+    rows_fit, conv_direct_floats, rows_bytes, conv_direct_pack, rows_forward, 0, NULL};
 
 /* ---- op -------------------------------------------------------------------------------------------- */
 

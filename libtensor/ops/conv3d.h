@@ -7,6 +7,7 @@
 typedef struct conv_geometry {
     int64_t n, c, o;    /* samples, input channels (of bfloat16: pairs of them), output channels */
     bool pairs;         /* x is bfloat16 */
+    bool to_bf16;       /* the result is bfloat16 */
     int64_t in[3];      /* T, H, W of x */
     int64_t out[3];     /* T, H, W of the result */
     int64_t k[3];       /* kernel */
@@ -73,6 +74,8 @@ typedef struct conv_way {
     void (*pack)(const tn_step *step, const conv_geometry *g, const float *scale);
     void (*forward)(const tn_step *step, const conv_geometry *g);
     double bf16_error; /* tn_step.error where x and weights are bfloat16 */
+    /* Whether floats are rounded to that, too, to be multiplied; NULL: never. */
+    bool (*rounds)(const conv_geometry *g);
 } conv_way;
 
 extern const conv_way conv_by_blocks; /* conv3d_gather.c: blocks of pixels */

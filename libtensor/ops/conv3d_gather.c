@@ -169,4 +169,4 @@ static void forward(const tn_step *step, const conv_geometry *g)
     tn_parallel(step->ctx, blocks * job.panel_groups, gather_task, &job);
 }
 
-const conv_way conv_by_blocks = {fits, conv_direct_floats, thread_bytes, conv_direct_pack, forward, 0};
+const conv_way conv_by_blocks = {fits, conv_direct_floats, thread_bytes, conv_direct_pack, forward, 0, NULL};

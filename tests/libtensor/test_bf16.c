@@ -283,7 +283,8 @@ static int try_trial(trial *t)
 /* Cases on which each way of convolution gets bfloat16, or gives it where it gets floats. */
 static const tn_conv3d_attr plain = {{1, 1, 1}, {0, 0, 0}}, same3 = {{1, 1, 1}, {1, 1, 1}},
                             flat = {{1, 1, 1}, {0, 1, 1}}, thin = {{2, 1, 1}, {1, 0, 2}},
-                            stem = {{1, 2, 2}, {3, 3, 3}};
+                            stem = {{1, 2, 2}, {3, 3, 3}}, dense = {{1, 2, 1}, {3, 3, 2}},
+                            bare = {{1, 2, 2}, {3, 2, 0}};
 static const tn_case convolutions[] = {
     {"1x1x1 of a page of pairs", {{5, 1, 2048, 1, 2, 2}, {5, 34, 2048, 1, 1, 1}}, &plain, false},
     {"short rows", {{5, 2, 6, 2, 9, 8}, {5, 66, 6, 3, 3, 3}, {1, 66}}, &same3, false},
@@ -294,6 +295,10 @@ static const tn_case convolutions[] = {
     {"tiles of 4, frames apart", {{5, 1, 50, 9, 16, 19}, {5, 66, 50, 1, 3, 3}, {1, 66}}, &flat, false},
     {"tiles of floats", {{5, 1, 17, 3, 12, 11}, {5, 38, 17, 3, 3, 3}, {1, 38}}, &same3, false},
     {"stem", {{5, 1, 3, 6, 15, 16}, {5, 34, 3, 7, 7, 7}, {1, 34}}, &stem, false},
+    {"stem of several tasks and blocks", {{5, 2, 3, 8, 18, 62}, {5, 18, 3, 7, 7, 7}}, &stem, false},
+    {"stem of even windows", {{5, 1, 2, 6, 15, 9}, {5, 16, 2, 7, 7, 5}, {1, 16}}, &dense, false},
+    {"stem of odd windows to the end", {{5, 1, 3, 6, 15, 13}, {5, 16, 3, 7, 7, 5}}, &bare, false},
+    {"stem of odd strides", {{5, 1, 3, 6, 15, 9}, {5, 16, 3, 7, 7, 5}}, &dense, false},
     {0},
 };
 
@@ -329,6 +334,40 @@ static void op_agrees_with_its_oracle(void **state)
         assert_int_equal(try_cases(of, convolutions), 0);
     if (of->op == &tn_op_max_pool3d)
         assert_int_equal(try_cases(of, pools), 0);
+}
+
+/* Which stems multiply bfloat16 shows in how far they may be off. */
+static void stems_of_whole_pairs_multiply_bf16(void **state)
+{
+    (void)state;
+    static const oracle of = {&tn_op_conv3d, ref_conv3d};
+    static const struct {
+        const char *label;
+        double error;
+    } want[] = {{"stem", 0x1p-6},
+                {"stem of several tasks and blocks", 0x1p-6},
+                {"stem of even windows", 0x1p-6},
+                {"stem of odd windows to the end", 0x1p-6},
+                {"stem of odd strides", 0}};
+    test_need_bf16();
+    tn_ctx *ctx = test_ctx(1, NULL);
+    size_t found = 0;
+    for (const tn_case *c = convolutions; c->label; c++)
+        for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+            if (strcmp(c->label, want[i].label) != 0)
+                continue;
+            trial t = {.oracle = &of, .c = c, .x = FLOATS};
+            set_up(&t);
+            tn_graph *graph = build(ctx, &t);
+            tn_plan *plan = make_plan(ctx, graph, &t, false);
+            assert_true(step_of(plan, &t)->error == want[i].error);
+            tn_plan_destroy(plan);
+            tn_graph_destroy(graph);
+            tear_down(&t);
+            found++;
+        }
+    assert_int_equal(found, sizeof want / sizeof *want);
+    tn_ctx_destroy(ctx);
 }
 
 /* ---- plans ----------------------------------------------------------------------------------------- */
@@ -444,14 +483,15 @@ int main(void)
 #include "libtensor/ops.def"
     };
 #undef TN_OP
-    struct CMUnitTest tests[sizeof all / sizeof *all + 5] = {
+    struct CMUnitTest tests[sizeof all / sizeof *all + 6] = {
         cmocka_unit_test(rounding_is_to_the_nearest),
         cmocka_unit_test(the_largest_may_be_no_number),
+        cmocka_unit_test(stems_of_whole_pairs_multiply_bf16),
         cmocka_unit_test(what_convolutions_and_pools_pass_on_is_bf16),
         cmocka_unit_test(a_value_that_is_not_finite_is_found),
         cmocka_unit_test(training_and_other_instruction_sets_are_refused),
     };
-    size_t count = 5;
+    size_t count = 6;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const oracle *of = all[i].initial_state;
         if (of->op->takes_bf16)
