@@ -399,7 +399,7 @@ enum { TN_MIX = 14 };
  * residual, ReLU. */
 typedef struct tn_mix {
     int rows;  /* planes that come out */
-    int terms; /* planes that go in: 7, 10, 11, 12 or 14 */
+    int terms; /* planes that go in: 7, 10, 12 or 14 */
     const float *matrix;
     const float *const *in;
     void *const *out;

@@ -1,14 +1,14 @@
 /* The stem of video networks: a kernel of seven frames with stride 1 and of seven rows with stride 2, by
- * Winograd's F(4, 7) along time and F(4, 4) along H.
+ * Winograd's F(6, 7) along time and F(4, 4) along H.
  *
- * Four output frames need eleven products of planes instead of up to 28. Along H a stride of 2 splits rows
- * into even ones, which meet kernel rows 0, 2, 4, 6, and odd ones, which meet 1, 3, 5: two convolutions of
- * stride 1 and four taps (the last odd one 0), whose products are summed before the one transform back, so
- * that four output rows need 14 instead of 28. Each product is a row of k = KW * C as everywhere; transforms
- * are sums of rows. Winograd 1980; Lavin and Gray 2016.
+ * Six output frames need 14 products of planes instead of up to 42. Along H a stride of 2 splits rows into
+ * even ones, which meet kernel rows 0, 2, 4, 6, and odd ones, which meet 1, 3, 5: two convolutions of stride
+ * 1 and four taps (the last odd one 0), whose products are summed before the one transform back, so that four
+ * output rows need 14 instead of 28. Each product is a row of k = KW * C as everywhere; transforms are sums
+ * of rows. Winograd 1980; Lavin and Gray 2016.
  *
- * Where the result is bfloat16, so are V and U, the transformed rows and weights: F(6, 7), 14 products for
- * six frames, and F(7, 4), 24 for seven rows, at points that magnify rounding far less.
+ * Where the result is bfloat16, so are V and U, the transformed rows and weights, and along H it is F(7, 4),
+ * 24 products for seven rows, at points that magnify rounding far less.
  */
 #include "libtensor/ops/conv3d.h"
 #include "libtensor/toom.h"
@@ -22,40 +22,31 @@ enum {
     PIXELS = 28 /* of a row at a time: their products stay in the second-level cache */
 };
 
-/* What the polynomials of Toom and Cook's method are taken at, besides infinity. */
-typedef struct stem_points {
-    tn_toom_points t, h; /* along time and along H */
-} stem_points;
-
-/* Along T two more real points (3/4 and -4/3, say) in place of i and -i would lie close to the others: that
- * loses five times as much to rounding. All coefficients are exact in binary. */
-static const stem_points of_floats = {
-    .t = {.group = 4,
-          .taps = TAPS_T,
-          .reals = 7,
-          .real = {0, 1, -1, 2, -2, 0.5, -0.5},
-          .pairs = 1,
-          .pair = {{0, 1}}},
-    .h = {.group = 4, .taps = TAPS_H, .reals = 6, .real = {0, 1, -1, 2, -2, 0.5}},
+/* What the polynomials of Toom and Cook's method are taken at, besides infinity. Complex points on the unit
+ * circle, and real ones near it, magnify rounding least; these are near the best of their number. */
+static const tn_toom_points along_t = {
+    .group = 6,
+    .taps = TAPS_T,
+    .reals = 7,
+    .real = {0, 1, -1, 5.0 / 3, -5.0 / 3, 3.0 / 5, -3.0 / 5},
+    .pairs = 2,
+    .pair = {{5.0 / 13, 12.0 / 13}, {-5.0 / 13, 12.0 / 13}},
 };
 
-/* With these, rounding V and U of independent values to bfloat16 costs three times what rounding x and the
- * weights themselves does (with the points above eleven times), and of neighbouring frames and rows that are
- * alike hardly more than that. They are near the best of their number, which lie on the unit circle and near
- * it on the real axis. */
-static const stem_points of_pairs = {
-    .t = {.group = 6,
-          .taps = TAPS_T,
-          .reals = 7,
-          .real = {0, 1, -1, 5.0 / 3, -5.0 / 3, 3.0 / 5, -3.0 / 5},
-          .pairs = 2,
-          .pair = {{5.0 / 13, 12.0 / 13}, {-5.0 / 13, 12.0 / 13}}},
-    .h = {.group = 7,
-          .taps = TAPS_H,
-          .reals = 5,
-          .real = {0, 4.0 / 3, -4.0 / 3, 3.0 / 4, -3.0 / 4},
-          .pairs = 2,
-          .pair = {{8.0 / 17, 15.0 / 17}, {-8.0 / 17, 15.0 / 17}}},
+/* For floats: the fewest products of four rows, and all coefficients are exact in binary. */
+static const tn_toom_points along_h = {
+    .group = 4, .taps = TAPS_H, .reals = 6, .real = {0, 1, -1, 2, -2, 0.5}};
+
+/* For bfloat16. With these, rounding V and U of independent values costs three times what rounding x and the
+ * weights themselves does (with those for floats eight times), and of neighbouring frames and rows that are
+ * alike hardly more than that. */
+static const tn_toom_points along_h_of_pairs = {
+    .group = 7,
+    .taps = TAPS_H,
+    .reals = 5,
+    .real = {0, 4.0 / 3, -4.0 / 3, 3.0 / 4, -3.0 / 4},
+    .pairs = 2,
+    .pair = {{8.0 / 17, 15.0 / 17}, {-8.0 / 17, 15.0 / 17}},
 };
 
 /* Whether products are of bfloat16: where the result is that, and every window begins with a whole pair.
@@ -67,22 +58,21 @@ static bool in_pairs(const conv_geometry *g)
     return g->to_bf16 && g->s[2] * g->c % 2 == 0;
 }
 
-static const stem_points *points_of(const conv_geometry *g)
+/* Along H; along T they are the same for all. */
+static const tn_toom_points *points_of(const conv_geometry *g)
 {
-    return in_pairs(g) ? &of_pairs : &of_floats;
+    return in_pairs(g) ? &along_h_of_pairs : &along_h;
 }
 
 /* Planes of products. */
 static int64_t planes_of(const conv_geometry *g)
 {
-    const stem_points *points = points_of(g);
-    return (int64_t)tn_toom_products(&points->t) * tn_toom_products(&points->h) * PHASES;
+    return (int64_t)tn_toom_products(&along_t) * tn_toom_products(points_of(g)) * PHASES;
 }
 
 static int64_t groups_of(const conv_geometry *g, int axis)
 {
-    const stem_points *points = points_of(g);
-    return tn_ceil_div(g->out[axis], (axis == 0 ? &points->t : &points->h)->group);
+    return tn_ceil_div(g->out[axis], axis == 0 ? along_t.group : points_of(g)->group);
 }
 
 static bool fits(const tn_step *step, const conv_geometry *g)
@@ -127,19 +117,18 @@ typedef struct layout {
 static layout layout_of(const tn_kernels *kernels, const conv_geometry *g)
 {
     enum { WHOLE = 32 /* bfloat16 in a line of the cache */ };
-    const stem_points *points = points_of(g);
-    const int along_t = tn_toom_products(&points->t), along_h = tn_toom_products(&points->h);
-    layout l = {.row = conv_padded_row(g),
-                .rows = PHASES * tn_toom_values(&points->h) - 1,
-                .tile = PIXELS * kernels->nr};
+    const tn_toom_points *h = points_of(g);
+    const int products_t = tn_toom_products(&along_t);
+    layout l = {
+        .row = conv_padded_row(g), .rows = PHASES * tn_toom_values(h) - 1, .tile = PIXELS * kernels->nr};
     /* The last pair of the last window may begin with the last value there is. */
     if (in_pairs(g))
         l.row = tn_ceil_div(l.row, WHOLE) * WHOLE;
     l.v_row = in_pairs(g) ? l.row / 2 : l.row;
-    l.frames = along_t * l.rows * l.row;
+    l.frames = products_t * l.rows * l.row;
     l.v = planes_of(g) * l.v_row;
-    l.products = along_t * l.tile;
-    l.half = along_h * points->t.group * l.tile;
+    l.products = products_t * l.tile;
+    l.half = tn_toom_products(h) * along_t.group * l.tile;
     return l;
 }
 
@@ -212,9 +201,8 @@ static void pack_panel(void *arg, int64_t panel, int thread)
 static void pack(const tn_step *step, const conv_geometry *g, const float *scale)
 {
     const int nr = step->ctx->kernels->nr;
-    const stem_points *points = points_of(g);
     pack_job job = {
-        g, tn_toom_make(&points->t), tn_toom_make(&points->h), nr, step->in[1].data, scale, step->packed};
+        g, tn_toom_make(&along_t), tn_toom_make(points_of(g)), nr, step->in[1].data, scale, step->packed};
     tn_parallel(step->ctx, tn_ceil_div(g->o, nr), pack_panel, &job);
 }
 
@@ -423,12 +411,11 @@ static void to_floats(const tn_toom *m, float *bt, float *at)
 
 static void forward(const tn_step *step, const conv_geometry *g)
 {
-    const stem_points *points = points_of(g);
     stem_job job = {.step = step,
                     .g = g,
                     .l = layout_of(step->ctx->kernels, g),
-                    .t = tn_toom_make(&points->t),
-                    .h = tn_toom_make(&points->h)};
+                    .t = tn_toom_make(&along_t),
+                    .h = tn_toom_make(points_of(g))};
     to_floats(&job.t, job.bt_t, job.at_t);
     to_floats(&job.h, job.bt_h, job.at_h);
     tn_parallel(step->ctx, g->n * groups_of(g, 0) * groups_of(g, 1), stem_task, &job);
