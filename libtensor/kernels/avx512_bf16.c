@@ -24,13 +24,14 @@ static inline __m512 larger_of(__m512 x, __m512 best)
 
 static void largest(int64_t n, int rows, const void *const *row, tn_bf16 *out)
 {
-    enum { PER_VECTOR = 2 * VW };
+    enum { PER_VECTOR = 2 * VW, AHEAD = 2048 / sizeof(tn_bf16) }; /* asked for ahead, as floats are */
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
     for (int64_t i = 0; i < n; i += PER_VECTOR) {
         const int64_t left = n - i;
         const __mmask32 there = left >= PER_VECTOR ? ~(__mmask32)0 : (__mmask32)((1u << left) - 1u);
         __m512 high = _mm512_set1_ps(-INFINITY), low = high;
         for (int r = 0; r < rows; r++) {
+            __builtin_prefetch((const tn_bf16 *)row[r] + i + AHEAD);
             const __m512i x = _mm512_maskz_loadu_epi16(there, (const tn_bf16 *)row[r] + i);
             high = larger_of(_mm512_castsi512_ps(_mm512_and_si512(x, upper)), high);
             low = larger_of(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)), low);
