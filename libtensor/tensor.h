@@ -332,11 +332,12 @@ typedef struct tn_plan_options {
  * TN_SHAPE, TN_RANGE, TN_UNSUPPORTED, TN_NOMEM or what the poisoned graph recorded.
  *
  * With TN_BF16 convolutions multiply bfloat16 and add up in floats, and what they and max pools give to each
- * other and to the global mean is stored as bfloat16. Before the products of 3 x 3 convolutions weights and
- * pixels may be summed in floats and rounded again (Winograd), which is off by at most 2^-7 of the result's
- * largest value; else products are exact. Everything else is as with TN_FP32: inputs and outputs of the
- * graph, linear layers, and all of a convolution whose input is one of the graph or has an odd number of
- * channels. Fails with TN_UNSUPPORTED in a training plan and where tn_has_precision() says no. */
+ * other and to the global mean is stored as bfloat16. Before their products, weights and pixels of 3 x 3
+ * convolutions and of the 7 x 7 x 7 one that reads an input may be summed in floats and rounded again
+ * (Winograd), which is off by at most 2^-7, there 2^-6, of the result's largest value; else products are
+ * exact. Everything else is as with TN_FP32: inputs and outputs of the graph, linear layers, other
+ * convolutions of an input of the graph, and those of an odd number of channels. Fails with TN_UNSUPPORTED in
+ * a training plan and where tn_has_precision() says no. */
 tn_status tn_plan_create(tn_graph *graph, const tn_plan_options *options, const tn_input_shape *shapes,
                          int shape_count, tn_plan **out);
 void tn_plan_destroy(tn_plan *plan);

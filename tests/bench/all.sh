@@ -4,7 +4,7 @@
 #
 #   tests/bench/all.sh
 #
-# Takes some 20 minutes; nothing else should be running. PYTHON is the Python that has the other implementations
+# Takes some 15 minutes; nothing else should be running. PYTHON is the Python that has the other implementations
 # (python3), BIN the folder of the programs. Seconds are those of the clock, medians of five.
 set -eu
 [ $# -eq 0 ] || {
