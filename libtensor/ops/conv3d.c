@@ -360,7 +360,7 @@ static const tn_case cases[] = {
     {"tiles of 2", {{5, 2, 32, 3, 6, 5}, {5, 33, 32, 3, 3, 3}}, &same3, false},
     {"tiles, stride 2 along T", {{5, 1, 24, 5, 12, 13}, {5, 20, 24, 3, 3, 3}}, &thin, false},
     {"tiles of several tasks", {{5, 1, 17, 1, 30, 31}, {5, 17, 17, 1, 3, 3}, {1, 17}}, &flat, false},
-    {"stem of six frames", {{5, 1, 3, 6, 15, 16}, {5, 17, 3, 7, 7, 7}, {1, 17}}, &stem, false},
+    {"stem of eight frames", {{5, 1, 3, 8, 15, 16}, {5, 17, 3, 7, 7, 7}, {1, 17}}, &stem, false},
     {"stem, more than a block wide", {{5, 2, 3, 5, 9, 60}, {5, 33, 3, 7, 7, 3}}, &seven, false},
     {"3x3x3 stride 3", {{5, 1, 3, 5, 7, 8}, {5, 4, 3, 3, 3, 3}}, &thirds, false},
     {0},
