@@ -225,25 +225,26 @@ tn_status tn_grow(tn_ctx *ctx, void *block, size_t *capacity, size_t need, size_
     return TN_OK;
 }
 
-void tn_parallel(tn_ctx *ctx, int64_t tasks, tn_task_fn fn, void *arg)
+/* `pool` NULL: on the calling thread. */
+static void run_tasks(tn_pool *pool, int64_t tasks, tn_task_fn fn, void *arg)
 {
-    if (ctx->pool && tasks > 1) {
-        tn_pool_run(ctx->pool, tasks, fn, arg);
+    if (pool && tasks > 1) {
+        tn_pool_run(pool, tasks, fn, arg);
         return;
     }
     for (int64_t task = 0; task < tasks; task++)
         fn(arg, task, 0);
 }
 
+void tn_parallel(tn_ctx *ctx, int64_t tasks, tn_task_fn fn, void *arg)
+{
+    run_tasks(ctx->pool, tasks, fn, arg);
+}
+
 void tn_parallel_short(tn_ctx *ctx, int64_t tasks, double nanoseconds, tn_task_fn fn, void *arg)
 {
     const double wake = 20e3;
-    if (nanoseconds >= wake) {
-        tn_parallel(ctx, tasks, fn, arg);
-        return;
-    }
-    for (int64_t task = 0; task < tasks; task++)
-        fn(arg, task, 0);
+    run_tasks(nanoseconds < wake ? NULL : ctx->pool, tasks, fn, arg);
 }
 
 typedef struct range_job {
